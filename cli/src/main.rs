@@ -1,0 +1,3 @@
+//! The `imgc` command: arguments in, rendering out.
+
+fn main() {}

@@ -1,0 +1,116 @@
+//! Diagnostics: what the compiler tells people, as plain data.
+//!
+//! One constructor a code, in the module of the stage that finds it (`diagnostic/syntax.rs`, …): call sites pass what
+//! they have, wording lives in one place. They become miette reports, LSP and JSON elsewhere.
+
+use crate::span::Location;
+
+/// How grave it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Nothing runs.
+    Error,
+    /// It runs, but look at it.
+    Warning,
+}
+
+/// One thing to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// `IMG` and four digits; never reused.
+    pub code: &'static str,
+    /// How grave.
+    pub severity: Severity,
+    /// One sentence, lower case, no full stop, understandable alone.
+    pub message: String,
+    /// The smallest span that shows the fault, and why here.
+    pub primary: Label,
+    /// Where the expectation comes from; three at most.
+    pub secondary: Vec<Label>,
+    /// Further facts.
+    pub notes: Vec<String>,
+    /// What to do.
+    pub help: Option<String>,
+    /// Edits that mend it.
+    pub fixes: Vec<Fix>,
+}
+
+/// A place and what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub at: Location,
+    /// What; may be empty.
+    pub text: String,
+}
+
+/// How sure a fix is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applicability {
+    /// Means the same or is plainly what was meant: `check --fix` applies it.
+    Safe,
+    /// Probably.
+    Maybe,
+    /// Has a part to be filled in.
+    Placeholder,
+}
+
+/// An edit that mends a diagnostic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// What it does: "write `5MiB`".
+    pub title: String,
+    /// How sure.
+    pub applicability: Applicability,
+    /// Each place and the text to put there; they do not overlap.
+    pub edits: Vec<(Location, String)>,
+}
+
+impl Diagnostic {
+    /// An error with its primary label.
+    pub fn error(code: &'static str, at: Location, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            primary: Label { at, text: label.into() },
+            secondary: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+            fixes: Vec::new(),
+        }
+    }
+
+    /// A warning with its primary label.
+    pub fn warning(code: &'static str, at: Location, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, at, message, label) }
+    }
+
+    /// With a further place.
+    #[must_use]
+    pub fn label(mut self, at: Location, text: impl Into<String>) -> Self {
+        self.secondary.push(Label { at, text: text.into() });
+        self
+    }
+
+    /// With a further fact.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<String>) -> Self {
+        self.notes.push(text.into());
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// With an edit that mends it.
+    #[must_use]
+    pub fn fix(mut self, title: impl Into<String>, applicability: Applicability, edits: Vec<(Location, String)>) -> Self {
+        self.fixes.push(Fix { title: title.into(), applicability, edits });
+        self
+    }
+}

@@ -1,0 +1,13 @@
+//! The compiler: text to plan, as pure functions from data to data plus diagnostics.
+//!
+//! `parse → resolve → check → evaluate → lower`. It touches no file, clock, environment or network: everything from
+//! outside enters through [`World`]. Stages never fail; they return what they could make and what they have to say.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod span;
+pub mod world;
+
+pub use diagnostic::{Diagnostic, Fix, Label, Severity};
+pub use span::{Location, ModuleId, Span};
+pub use world::World;

@@ -1,0 +1,258 @@
+//! Fingerprints: one walk over what determines a node's result, with two sinks.
+//!
+//! [`fingerprint`] hashes the fields, [`spec`] writes them down so that a later miss can be explained by comparing
+//! two of them. Labels, spans, addresses and paths of the package never enter.
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::{Node, Plan, Work};
+use crate::value::Value;
+use crate::{Digest, Fingerprint, NodeId};
+
+/// Raised whenever the encoding below changes its meaning.
+pub const FINGERPRINT_VERSION: u32 = 1;
+
+/// What stands for the content of a node's result in the fingerprints of its users.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The bytes themselves, where a backend can compute a canonical digest.
+    Content {
+        /// Digests of the non-empty layers from the source up; of the artifact itself, where it is one.
+        layers: Vec<Digest>,
+        /// Of the configuration a source brought along (environment, entry point), where there is one.
+        config: Option<Digest>,
+    },
+    /// The step that made it, where bytes differ each time.
+    Made(Fingerprint),
+}
+
+impl State {
+    /// A digest of the state, for keys and for people.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Hash::new("imgc 1 state");
+        match self {
+            Self::Content { layers, config } => {
+                hash.field("content", &Field::Int(1));
+                layers.iter().for_each(|l| hash.field("layer", &Field::Digest(*l)));
+                if let Some(config) = config {
+                    hash.field("config", &Field::Digest(*config));
+                }
+            }
+            Self::Made(fingerprint) => hash.field("made", &Field::Digest(Digest(fingerprint.0))),
+        }
+        hash.finish()
+    }
+}
+
+/// What a node's fingerprint was computed from, written down under its address to explain later misses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// [`FINGERPRINT_VERSION`].
+    pub version: u32,
+    /// Path of the field (`args.script`, `args.src/index.html`, `parent.0`) and its value as text, in walking order.
+    pub fields: Vec<(String, String)>,
+}
+
+/// One field on the way to a sink.
+enum Field<'a> {
+    Text(&'a str),
+    Int(i64),
+    Digest(Digest),
+    /// Begins a list, record or map of so many entries; keeps `[[a], b]` apart from `[a, [b]]`.
+    Open(&'static str, usize),
+}
+
+/// Where a walk goes to.
+trait Sink {
+    fn field(&mut self, path: &str, field: &Field<'_>);
+    /// Detail that only explanations need, since a digest covers it already.
+    fn detail(&mut self, _path: &str, _text: &str) {}
+    /// Whether [`Sink::detail`] and paths are of any use.
+    fn explains(&self) -> bool;
+}
+
+struct Hash(blake3::Hasher);
+
+impl Hash {
+    fn new(context: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key(context))
+    }
+
+    fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+
+    fn bytes(&mut self, tag: u8, bytes: &[u8]) {
+        self.0.update(&[tag]);
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+}
+
+impl Sink for Hash {
+    fn field(&mut self, name: &str, field: &Field<'_>) {
+        self.bytes(b'n', name.as_bytes());
+        match field {
+            Field::Text(text) => self.bytes(b't', text.as_bytes()),
+            Field::Int(n) => self.bytes(b'i', &n.to_le_bytes()),
+            Field::Digest(digest) => self.bytes(b'd', &digest.0),
+            Field::Open(shape, len) => {
+                self.bytes(b'o', shape.as_bytes());
+                self.bytes(b'l', &(*len as u64).to_le_bytes());
+            }
+        }
+    }
+
+    fn explains(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Default)]
+struct Written(Vec<(String, String)>);
+
+impl Sink for Written {
+    fn field(&mut self, path: &str, field: &Field<'_>) {
+        let text = match field {
+            Field::Text(text) => (*text).to_owned(),
+            Field::Int(n) => n.to_string(),
+            Field::Digest(digest) => digest.to_string(),
+            Field::Open(shape, len) => format!("{shape} of {len}"),
+        };
+        self.0.push((path.to_owned(), text));
+    }
+
+    fn detail(&mut self, path: &str, text: &str) {
+        self.0.push((path.to_owned(), text.to_owned()));
+    }
+
+    fn explains(&self) -> bool {
+        true
+    }
+}
+
+/// The fingerprint of a node whose parents ([`Plan::parents`], same order) have these states.
+///
+/// A source that is not locked yet has no fingerprint worth keeping; callers lock first.
+pub fn fingerprint(plan: &Plan, id: NodeId, parents: &[State]) -> Fingerprint {
+    let mut hash = Hash::new("imgc 1 step");
+    walk(plan, id, parents, &mut hash);
+    Fingerprint(hash.finish().0)
+}
+
+/// The same walk, written down.
+pub fn spec(plan: &Plan, id: NodeId, parents: &[State]) -> Spec {
+    let mut written = Written::default();
+    walk(plan, id, parents, &mut written);
+    Spec { version: FINGERPRINT_VERSION, fields: written.0 }
+}
+
+/// The one place that says what a result depends on.
+fn walk(plan: &Plan, id: NodeId, parents: &[State], sink: &mut dyn Sink) {
+    let node = plan.node(id);
+    sink.field("version", &Field::Int(i64::from(FINGERPRINT_VERSION)));
+    sink.field("kind", &Field::Text(&node.kind));
+    sink.field("revision", &Field::Int(i64::from(node.revision)));
+    sink.field("backend", &Field::Text(&node.backend));
+    sink.field("platform", &Field::Text(&node.platform.to_string()));
+    let order = plan.parents(id);
+    for (name, value) in &node.args {
+        walk_value(&format!("args.{name}"), value, &order, sink);
+    }
+    for (n, state) in parents.iter().enumerate() {
+        sink.field(&format!("parent.{n}"), &Field::Digest(state.digest()));
+    }
+    match &node.work {
+        Work::Source(source) => {
+            if let Some(locked) = &source.locked {
+                sink.field("lock", &Field::Digest(locked.digest()));
+            }
+        }
+        Work::Step(step) => walk_step(plan, node, step, sink),
+        Work::Artifact(artifact) => {
+            // The epoch of the first image is what an artifact's own time stamps are clamped to.
+            if let Some(locked) = artifact.of.first().and_then(|id| locked_root(plan, *id)) {
+                sink.field("epoch", &Field::Int(locked.epoch));
+            }
+        }
+    }
+}
+
+fn walk_step(plan: &Plan, _node: &Node, step: &crate::Step, sink: &mut dyn Sink) {
+    sink.field("network", &Field::Int(i64::from(step.network)));
+    let Some(locked) = locked_root(plan, step.source) else { return };
+    sink.field("epoch", &Field::Int(locked.epoch));
+    if step.network {
+        for (n, archive) in locked.archives.iter().enumerate() {
+            sink.field(&format!("archive.{n}"), &Field::Text(archive));
+        }
+    }
+}
+
+fn locked_root(plan: &Plan, id: NodeId) -> Option<&crate::Locked> {
+    match &plan.node(plan.root(id)?).work {
+        Work::Source(source) => source.locked.as_ref(),
+        Work::Step(_) | Work::Artifact(_) => None,
+    }
+}
+
+fn walk_value(path: &str, value: &Value, parents: &[NodeId], sink: &mut dyn Sink) {
+    let below = |part: &str, sink: &dyn Sink| if sink.explains() { format!("{path}{part}") } else { part.to_owned() };
+    match value {
+        Value::None => sink.field(path, &Field::Open("none", 0)),
+        Value::Bool(b) => sink.field(path, &Field::Text(if *b { "true" } else { "false" })),
+        Value::Int(n) => sink.field(path, &Field::Int(*n)),
+        Value::Text(text) => sink.field(path, &Field::Text(text)),
+        Value::Size(n) | Value::Duration(n) => sink.field(path, &Field::Int(i64::try_from(*n).unwrap_or(i64::MAX))),
+        Value::Platform(platform) => sink.field(path, &Field::Text(&platform.to_string())),
+        Value::Script { shell, text } => {
+            sink.field(&below(".shell", sink), &Field::Text(shell));
+            sink.field(path, &Field::Text(text));
+        }
+        Value::List(items) => {
+            sink.field(path, &Field::Open("list", items.len()));
+            for (n, item) in items.iter().enumerate() {
+                walk_value(&below(&format!("[{n}]"), sink), item, parents, sink);
+            }
+        }
+        Value::Record(fields) => walk_fields(path, "record", fields, parents, sink),
+        Value::Variant { name, payload } => {
+            sink.field(&below(".variant", sink), &Field::Text(name));
+            walk_fields(path, "variant", payload, parents, sink);
+        }
+        Value::File(file) => {
+            sink.field(&below(".mode", sink), &Field::Int(i64::from(file.mode)));
+            sink.field(path, &Field::Digest(file.digest));
+        }
+        Value::Dir(dir) => {
+            sink.field(path, &Field::Digest(dir.digest));
+            if sink.explains() {
+                for entry in &dir.entries {
+                    sink.detail(&format!("{path}/{}", entry.path), &entry_text(entry));
+                }
+            }
+        }
+        // The states of parents are walked by position; here only which of them it is.
+        Value::Node(id) => {
+            let position = parents.iter().position(|p| p == id).unwrap_or(usize::MAX);
+            sink.field(path, &Field::Open("node", position));
+        }
+    }
+}
+
+fn walk_fields(path: &str, shape: &'static str, fields: &crate::Record, parents: &[NodeId], sink: &mut dyn Sink) {
+    sink.field(path, &Field::Open(shape, fields.len()));
+    for (name, value) in fields {
+        let path = if sink.explains() { format!("{path}.{name}") } else { format!(".{name}") };
+        walk_value(&path, value, parents, sink);
+    }
+}
+
+fn entry_text(entry: &crate::TreeEntry) -> String {
+    match &entry.kind {
+        crate::EntryKind::Dir => format!("dir {:o}", entry.mode),
+        crate::EntryKind::File { digest, size } => format!("file {:o} {size} {digest}", entry.mode),
+        crate::EntryKind::Symlink { target } => format!("symlink {target}"),
+    }
+}

@@ -1,0 +1,20 @@
+//! What engine, guest and every backend share: the traits [`Backend`], [`Machine`] and [`Channel`], layers and events.
+//!
+//! Data and signatures only; no I/O. How a root file system, a resumed virtual machine, a Docker engine, a cloud
+//! instance and a remote executor each implement the traits is told in `docs/decisions/0002-backend-traits.md`.
+
+pub mod channel;
+pub mod context;
+pub mod error;
+pub mod event;
+pub mod layer;
+pub mod machine;
+pub mod offers;
+
+pub use channel::{Channel, Exec, Exit, Owner, Placement, PlacementItem, PlacementKind, Program, Signal};
+pub use context::{Cx, Settings};
+pub use error::{BackendError, Fault};
+pub use event::{Event, EventSink, Stream};
+pub use layer::{ImageConfig, Layer, LayerId, Presence};
+pub use machine::{Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Effect, Keep, Machine, MachineSpec, Recovered};
+pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources};

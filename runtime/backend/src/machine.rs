@@ -1,0 +1,156 @@
+//! Backends and their machines.
+
+use std::path::PathBuf;
+
+use imgc_plan::{Digest, Fingerprint, Locked, Node, Platform, Sha256};
+use serde::{Deserialize, Serialize};
+
+use crate::{BackendError, Channel, Cx, Layer, Offers, Presence, Refusal, Resources};
+
+/// Where images are built. A handle without state of its own; one crate each.
+///
+/// Every method that waits returns soon after `cx.cancel` fires, with nothing left running.
+#[async_trait::async_trait]
+pub trait Backend: Send + Sync {
+    /// What it can do. Pure.
+    fn offers(&self) -> &Offers;
+
+    /// What a node takes, or why it cannot be built here. Pure but for looking whether host tools exist.
+    fn needs(&self, node: &Node) -> Result<Resources, Refusal>;
+
+    /// Pins a source. Called by `imgc update` and for a missing lock entry only; may use the network.
+    async fn lock(&self, source: &Node, cx: &Cx) -> Result<Locked, BackendError>;
+
+    /// Brings the base layer of a locked source into the store.
+    async fn import(&self, source: &Node, locked: &Locked, cx: &Cx) -> Result<Layer, BackendError>;
+
+    /// Whether layers can still be opened: one call for many, one answer each, in order.
+    async fn present(&self, layers: &[Layer], cx: &Cx) -> Result<Vec<Presence>, BackendError>;
+
+    /// Opens a machine that stands on a layer. Never writes to the layer.
+    async fn open(&self, on: &Layer, spec: &MachineSpec, cx: &Cx) -> Result<(Box<dyn Machine>, CameUp), BackendError>;
+
+    /// Makes an artifact out of layers and other artifacts.
+    async fn make(&self, node: &Node, inputs: &[ArtifactInput], cx: &Cx) -> Result<Artifact, BackendError>;
+
+    /// Takes up a journalled effect of a run that died: adopts or destroys it. May be called again after it did.
+    async fn recover(&self, effect: &Effect, cx: &Cx) -> Result<Recovered, BackendError>;
+
+    /// The bytes that a layer alone keeps in the store, for budgets and `imgc cache ls`; zero if unknown.
+    fn layer_size(&self, layer: &Layer) -> u64;
+}
+
+/// A live machine. Steps are not its business: `imgc-guest` runs them over the channel.
+#[async_trait::async_trait]
+pub trait Machine: Send {
+    /// The way in; asked again after a commit or a restart, since either may replace the process behind it.
+    async fn channel(&mut self, cx: &Cx) -> Result<&mut dyn Channel, BackendError>;
+
+    /// Keeps what happened since the last commit as a layer; afterwards the machine stands on that layer.
+    async fn commit(&mut self, step: &Fingerprint, keep: Keep, cx: &Cx) -> Result<Layer, BackendError>;
+
+    /// Ends the machine. Nothing of it is left running, whatever the result, unless it was parked.
+    async fn close(self: Box<Self>, how: Close, cx: &Cx) -> Result<Closed, BackendError>;
+}
+
+/// The machine to open. Backends whose machines have shape (memory, CPUs, firmware) find it in the image's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineSpec {
+    /// The platform of the guest.
+    pub platform: Platform,
+    /// Of the image, for names, logs and journals.
+    pub image: String,
+}
+
+/// How a machine came to stand on its layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CameUp {
+    /// It goes on where it was.
+    Resumed,
+    /// It was started anew.
+    Started {
+        /// Why it could not resume; none where its kind never does.
+        why: Option<String>,
+    },
+}
+
+/// Whether a layer must be openable after the machine is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Yes: it goes into the store.
+    Layer,
+    /// No: only its state is wanted, the chain goes on.
+    State,
+}
+
+/// How to end a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// What happened since the last commit is dropped.
+    Discard,
+    /// Clean shutdown, so that its disk can be shipped.
+    ShutDown,
+    /// Left for `imgc shell`, journalled.
+    Park,
+}
+
+/// What closing left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// Nothing.
+    Gone,
+    /// A layer that was completed by the shutdown.
+    Shipped(Layer),
+    /// A machine that waits; the text is the effect's id in the journal.
+    Parked(String),
+}
+
+/// An input of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArtifactInput {
+    /// An image.
+    Layer(Layer),
+    /// Another artifact.
+    Artifact(Artifact),
+}
+
+/// A finished artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The file in the store, absolute; none where only an id exists.
+    pub path: Option<PathBuf>,
+    /// BLAKE3 of the file, or of the id.
+    pub digest: Digest,
+    /// SHA-256 of the file, for `SHA256SUMS`.
+    pub sha256: Option<Sha256>,
+    /// In bytes.
+    pub size: u64,
+    /// An id in another world: an AMI, an OCI manifest digest.
+    pub id: Option<String>,
+    /// A line or more that tell how to start or load it; `{file}` stands for the path it landed at.
+    pub usage: Vec<String>,
+}
+
+/// Something that lives outside the store and is journalled before it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The backend that owns it.
+    pub backend: String,
+    /// `process`, `instance`, `snapshot`.
+    pub kind: String,
+    /// Makes creating it twice impossible, and finding it again possible.
+    pub token: String,
+    /// What the backend needs to find it.
+    pub detail: serde_json::Value,
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// It had never been made, or is gone.
+    Gone,
+    /// It was destroyed.
+    Destroyed,
+    /// It is whole and of use.
+    Adopted(Layer),
+}

@@ -1,0 +1,74 @@
+//! What a backend says about itself before anything runs.
+
+/// The static description of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offers {
+    /// The name that stands in plans: `rootfs`.
+    pub backend: &'static str,
+    /// Source kinds: `rootfs.debian`.
+    pub sources: Vec<Kind>,
+    /// Step kinds its machines can run.
+    pub steps: Vec<Kind>,
+    /// Artifact kinds it can make of its layers: `oci.archive`.
+    pub artifacts: Vec<Kind>,
+    /// Host tools, for `imgc doctor` and for refusals.
+    pub needs: Vec<Need>,
+    /// What a commit costs; the engine commits less often where it is dear.
+    pub commit: CommitCost,
+}
+
+/// A kind and the revisions of it that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kind {
+    /// As users write it.
+    pub name: &'static str,
+    /// What its extern declares in the standard library.
+    pub revision: u32,
+}
+
+/// A host tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The program, such as `mmdebstrap`, looked up in `PATH`; or an absolute file.
+    pub program: &'static str,
+    /// What it is needed for: "source `rootfs.debian`".
+    pub purpose: &'static str,
+    /// Debian's package that has it.
+    pub package: &'static str,
+    /// Source and artifact kinds that cannot be built without it; empty where it is optional.
+    pub kinds: &'static [&'static str],
+}
+
+/// What committing a layer costs, as a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitCost {
+    /// Milliseconds: after every step.
+    Free,
+    /// Seconds.
+    Cheap,
+    /// Minutes, or money.
+    Dear,
+}
+
+/// What a node takes while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Whole CPUs.
+    pub cpus: u32,
+    /// In bytes.
+    pub memory: u64,
+    /// In bytes, in the store.
+    pub disk: u64,
+}
+
+/// Why a backend will not do what a plan asks; a diagnostic at plan time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// One sentence, lower case, no full stop.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Whether the program or the environment has to change.
+    pub fault: crate::Fault,
+}

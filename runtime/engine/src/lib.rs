@@ -1,0 +1,1 @@
+//! Forecast, schedule, cancel, journal and explain; knows no backend by name.
