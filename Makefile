@@ -1,0 +1,43 @@
+# `make demo`: an image from nothing. `make test`: everything that CI runs.
+
+.DEFAULT_GOAL := demo
+SHELL := /bin/sh
+IMGC := target/release/imgc
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+ifdef CI
+export NEXTEST_PROFILE := ci
+endif
+
+.PHONY: demo test check bench toolchain
+
+toolchain:
+	@scripts/toolchain.sh
+
+## Installs what is missing, builds imgc, applies examples/web and says how to start what came out.
+demo: toolchain
+	@scripts/setup.sh demo
+	cargo build --release --locked -p imgc
+	@scripts/demo.sh $(IMGC)
+
+## Everything CI runs.
+test: toolchain
+	@scripts/setup.sh test
+	$(MAKE) check
+ifdef NEXTEST
+	cargo nextest run --workspace --locked --no-fail-fast
+else
+	cargo test --workspace --locked --no-fail-fast
+endif
+
+## Format, lints, documentation: warnings are errors.
+check: toolchain
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	scripts/dependencies.sh
+
+## The table of docs/benchmarks.md.
+bench: toolchain
+	@scripts/setup.sh test
+	cargo build --release --locked -p imgc
+	cargo bench --locked -p imgc --bench peers
