@@ -5,9 +5,13 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod driver;
+pub mod sources;
 pub mod span;
 pub mod world;
 
 pub use diagnostic::{Diagnostic, Fix, Label, Severity};
+pub use driver::{Checked, Described, Planned, check, plan};
+pub use sources::{Place, Source, Sources};
 pub use span::{Location, ModuleId, Span};
 pub use world::World;

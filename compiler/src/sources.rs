@@ -1,0 +1,93 @@
+//! The texts of all modules of one compilation, and where in them a [`Location`] is.
+//!
+//! The only place that knows absolute offsets, lines and columns.
+
+use std::sync::Arc;
+
+use crate::span::{Location, ModuleId};
+
+/// The modules of one compilation, by [`ModuleId`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    modules: Vec<Source>,
+}
+
+/// One module's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Relative to the package; `std/apt.imgc` for the standard library.
+    pub path: Arc<str>,
+    /// As it was read.
+    pub text: Arc<str>,
+    /// The offset of each item.
+    starts: Arc<[u32]>,
+    /// The offset of each line.
+    lines: Arc<[u32]>,
+}
+
+/// A place as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Of the module, as in [`Source::path`].
+    pub path: Arc<str>,
+    /// The module's whole text.
+    pub text: Arc<str>,
+    /// Byte offset in the text.
+    pub start: usize,
+    /// Byte offset after the last byte; in the text, and not before `start`.
+    pub end: usize,
+    /// Of `start`, from 1.
+    pub line: u32,
+    /// Of `start`, from 1, in characters.
+    pub column: u32,
+}
+
+impl Source {
+    /// A module whose items begin at `starts`.
+    pub fn new(path: Arc<str>, text: Arc<str>, starts: &[u32]) -> Self {
+        let breaks = text.bytes().zip(1_u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        Self { path, text, starts: starts.into(), lines }
+    }
+}
+
+impl Sources {
+    /// Adds a module and names it.
+    pub(crate) fn add(&mut self, source: Source) -> ModuleId {
+        self.modules.push(source);
+        ModuleId(u32::try_from(self.modules.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Every module, in the order in which they were met; the applied module first.
+    pub fn modules(&self) -> &[Source] {
+        &self.modules
+    }
+
+    /// Where a location is. One that fits nothing, as for a module that could not be read, is the start of its file.
+    pub fn place(&self, at: &Location) -> Place {
+        let Some(source) = self.modules.get(at.module.0 as usize) else {
+            let nowhere: Arc<str> = Arc::from("");
+            return Place { path: nowhere.clone(), text: nowhere, start: 0, end: 0, line: 1, column: 1 };
+        };
+        let item = source.starts.get(at.item as usize).map_or(0, |start| *start as usize);
+        let start = floor_char(&source.text, item + at.span.start as usize);
+        let end = floor_char(&source.text, item + at.span.end as usize).max(start);
+        let line = source.lines.partition_point(|begin| *begin as usize <= start);
+        let begin = source.lines.get(line.saturating_sub(1)).map_or(0, |begin| *begin as usize);
+        let column = source.text.get(begin..start).map_or(0, |before| before.chars().count());
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place {
+            path: source.path.clone(),
+            text: source.text.clone(),
+            start,
+            end,
+            line: number(line),
+            column: number(column + 1),
+        }
+    }
+}
+
+/// The last character boundary at or before `at`.
+fn floor_char(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
