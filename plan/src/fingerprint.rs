@@ -13,13 +13,14 @@ use crate::{Digest, Fingerprint, NodeId};
 pub const FINGERPRINT_VERSION: u32 = 1;
 
 /// What stands for the content of a node's result in the fingerprints of its users.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The bytes themselves, where a backend can compute a canonical digest.
     Content {
-        /// Digests of the non-empty layers from the source up; of the artifact itself, where it is one.
-        layers: Vec<Digest>,
+        /// Running digest over the digests of the non-empty layers from the source up (of the artifact itself, where
+        /// it is one): as good as the list, but of one size however long the chain is. Made by [`State::content`].
+        layers: Digest,
         /// Of the configuration a source brought along (environment, entry point), where there is one.
         config: Option<Digest>,
     },
@@ -28,13 +29,31 @@ pub enum State {
 }
 
 impl State {
+    /// The state of these layers, from the source up; of an artifact, where it is its digest alone.
+    pub fn content(layers: impl IntoIterator<Item = Digest>, config: Option<Digest>) -> Self {
+        let start = Self::Content { layers: Digest::of(b"imgc 1 layers"), config };
+        layers.into_iter().fold(start, |state, layer| state.and(layer))
+    }
+
+    /// The state with one more layer on top. A state that is `Made` says nothing about layers and stays as it is.
+    #[must_use]
+    pub fn and(&self, layer: Digest) -> Self {
+        match self {
+            Self::Content { layers, config } => {
+                let mut both = layers.0.to_vec();
+                both.extend(layer.0);
+                Self::Content { layers: Digest::of(&both), config: *config }
+            }
+            Self::Made(fingerprint) => Self::Made(*fingerprint),
+        }
+    }
+
     /// A digest of the state, for keys and for people.
     pub fn digest(&self) -> Digest {
         let mut hash = Hash::new("imgc 1 state");
         match self {
             Self::Content { layers, config } => {
-                hash.field("content", &Field::Int(1));
-                layers.iter().for_each(|l| hash.field("layer", &Field::Digest(*l)));
+                hash.field("content", &Field::Digest(*layers));
                 if let Some(config) = config {
                     hash.field("config", &Field::Digest(*config));
                 }

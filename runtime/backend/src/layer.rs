@@ -25,6 +25,25 @@ pub struct Layer {
     pub config: ImageConfig,
 }
 
+impl Layer {
+    /// A layer whose state is its content: the chain as it stands in the store.
+    pub fn content(backend: &str, chain: Vec<LayerId>, epoch: i64, config: ImageConfig) -> Self {
+        let state = State::content(chain.iter().map(|id| id.0), config.digest());
+        Self { backend: backend.to_owned(), state, chain, epoch, config }
+    }
+
+    /// This layer with one more on top; with none (the step changed nothing) it is this layer again.
+    #[must_use]
+    pub fn grown(&self, top: Option<LayerId>) -> Self {
+        let mut grown = self.clone();
+        if let Some(id) = top {
+            grown.state = self.state.and(id.0);
+            grown.chain.push(id);
+        }
+        grown
+    }
+}
+
 /// How containers of an image run, as far as OCI's image configuration has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
