@@ -1,0 +1,11 @@
+//! End to end: the `imgc` binary on real engines, as root and as an ordinary user.
+//!
+//! Every test says loudly what it lacks; CI demands all of it (`CI=true` turns a lack into a failure).
+
+mod bed;
+mod caching;
+mod cleanup;
+mod engines;
+mod inside;
+mod machine;
+mod repeat;
