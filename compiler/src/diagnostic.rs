@@ -109,7 +109,12 @@ impl Diagnostic {
 
     /// With an edit that mends it.
     #[must_use]
-    pub fn fix(mut self, title: impl Into<String>, applicability: Applicability, edits: Vec<(Location, String)>) -> Self {
+    pub fn fix(
+        mut self,
+        title: impl Into<String>,
+        applicability: Applicability,
+        edits: Vec<(Location, String)>,
+    ) -> Self {
         self.fixes.push(Fix { title: title.into(), applicability, edits });
         self
     }

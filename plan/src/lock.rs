@@ -42,7 +42,7 @@ pub struct Locked {
     pub kind: String,
     /// Seconds since 1970 that every time stamp is clamped to; belongs to the source, never to the host or git.
     pub epoch: i64,
-    /// Digests of the package archives behind the image (of each InRelease file): what a step with network may read.
+    /// Digests of the package archives behind the image (of each `InRelease` file): what a step with network may read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub archives: Vec<String>,
     /// What the backend pinned, by names of its own: `digest`, `packages`, …

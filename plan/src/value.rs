@@ -70,7 +70,9 @@ impl Value {
             Self::List(items) => Json::Array(items.iter().map(Self::to_plain).collect()),
             Self::Record(fields) => plain_record(fields),
             Self::Variant { name, payload } if payload.is_empty() => Json::String(name.clone()),
-            Self::Variant { name, payload } => Json::Object([(name.clone(), plain_record(payload))].into_iter().collect()),
+            Self::Variant { name, payload } => {
+                Json::Object([(name.clone(), plain_record(payload))].into_iter().collect())
+            }
             Self::File(file) => serde_json::to_value(file).unwrap_or(Json::Null),
             Self::Dir(dir) => serde_json::to_value(dir).unwrap_or(Json::Null),
             Self::Node(id) => Json::from(id.0),
@@ -83,7 +85,9 @@ impl Value {
             Self::Node(id) => found.push(*id),
             Self::List(items) => items.iter().for_each(|v| v.nodes(found)),
             Self::Record(fields) | Self::Variant { payload: fields, .. } => {
-                fields.values().for_each(|v| v.nodes(found));
+                for value in fields.values() {
+                    value.nodes(found);
+                }
             }
             Self::None
             | Self::Bool(_)

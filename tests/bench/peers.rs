@@ -56,7 +56,9 @@ fn print(rows: &[Row]) {
     println!("| what | imgc | peer | peer ÷ imgc |\n|---|---|---|---|");
     for row in rows {
         let (peer, ratio) = match &row.peer {
-            Some((name, time)) => (format!("{} ({name})", show(*time)), format!("{:.1}", time.as_secs_f64() / row.ours.as_secs_f64())),
+            Some((name, time)) => {
+                (format!("{} ({name})", show(*time)), format!("{:.1}", time.as_secs_f64() / row.ours.as_secs_f64()))
+            }
             None => ("–".to_owned(), "–".to_owned()),
         };
         println!("| {} | {} | {peer} | {ratio} |", row.what, show(row.ours));
@@ -64,7 +66,11 @@ fn print(rows: &[Row]) {
 }
 
 fn show(time: Duration) -> String {
-    if time < Duration::from_secs(2) { format!("{:.1} ms", time.as_secs_f64() * 1e3) } else { format!("{:.1} s", time.as_secs_f64()) }
+    if time < Duration::from_secs(2) {
+        format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -76,7 +82,12 @@ fn must(command: &mut Command) -> Duration {
     let start = Instant::now();
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
     let took = start.elapsed();
-    assert!(output.status.success(), "{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     took
 }
 
@@ -86,7 +97,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("imgc-bench-").tempdir_in("/var/tmp").expect("a folder in /var/tmp") }
+        Self {
+            dir: tempfile::Builder::new().prefix("imgc-bench-").tempdir_in("/var/tmp").expect("a folder in /var/tmp"),
+        }
     }
 
     fn path(&self, sub: &str) -> PathBuf {
@@ -129,7 +142,11 @@ impl Bench {
             ours.push(must(&mut self.imgc("cache", &["apply", &package])));
             peer.push(must(Command::new("ninja").current_dir(&package)));
         }
-        Row { what: format!("nothing to do, {FILES} input files"), ours: median(ours), peer: Some(("ninja", median(peer))) }
+        Row {
+            what: format!("nothing to do, {FILES} input files"),
+            ours: median(ours),
+            peer: Some(("ninja", median(peer))),
+        }
     }
 
     /// Planning a generated program; the peer is ninja reading a build file of as many edges.
@@ -139,7 +156,8 @@ impl Bench {
         let mut ninja = String::from("rule sh\n  command = touch $out\n");
         for k in 0..STEPS {
             let _ = writeln!(text, "  sh \"step {k}\" {{ script = \"echo {k}\" }}");
-            let _ = writeln!(ninja, "build out{k}: sh {}", if k == 0 { String::new() } else { format!("out{}", k - 1) });
+            let _ =
+                writeln!(ninja, "build out{k}: sh {}", if k == 0 { String::new() } else { format!("out{}", k - 1) });
         }
         text.push_str("}\noutput archive = oci.archive(box)\n");
         let package = self.package("many", &text);
@@ -159,16 +177,29 @@ impl Bench {
         let package = self.path("web");
         must(Command::new("cp").arg("-R").arg(example).arg(&package));
         let path = package.to_string_lossy().into_owned();
-        let args = ["apply", &path, "--set", "admin_key=ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000000 bench"];
+        let args = [
+            "apply",
+            &path,
+            "--set",
+            "admin_key=ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000000 bench",
+        ];
         let clean = must(&mut self.imgc("cache", &args));
         let program = package.join("main.imgc");
         let text = fs::read_to_string(&program).expect("program");
         let mut ours = Vec::new();
         for k in 0..3 {
-            fs::write(&program, text.replace("systemctl enable nginx", &format!("systemctl enable nginx\n      echo {k} > /etc/edit"))).expect("program");
+            fs::write(
+                &program,
+                text.replace("systemctl enable nginx", &format!("systemctl enable nginx\n      echo {k} > /etc/edit")),
+            )
+            .expect("program");
             ours.push(must(&mut self.imgc("cache", &args)));
         }
-        Row { what: "edit of the last step of `web`: container and disk".to_owned(), ours: median(ours), peer: Some(("the clean build", clean)) }
+        Row {
+            what: "edit of the last step of `web`: container and disk".to_owned(),
+            ours: median(ours),
+            peer: Some(("the clean build", clean)),
+        }
     }
 
     fn base(&self) -> String {

@@ -53,7 +53,12 @@ fn an_edit_re_runs_exactly_what_follows_it() {
         for k in 1..=8 {
             let name = format!("token.{k}");
             let kept = before.get(&name) == after.get(&name);
-            assert_eq!(kept, k < edited, "edit of step {edited}: {name} was {}", if kept { "kept" } else { "made anew" });
+            assert_eq!(
+                kept,
+                k < edited,
+                "edit of step {edited}: {name} was {}",
+                if kept { "kept" } else { "made anew" }
+            );
         }
         // Back to the first program: every layer of it is still there, so its tokens come back.
         fs::write(package.join("main.imgc"), program(8, random)).expect("program");
@@ -71,7 +76,10 @@ fn logs(bed: &Bed) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for file in walk(dirs.last().expect("a run")) {
         if file.extension().is_some_and(|e| e == "log") {
-            found.insert(file.file_name().expect("name").to_string_lossy().into_owned(), fs::read_to_string(&file).unwrap_or_default());
+            found.insert(
+                file.file_name().expect("name").to_string_lossy().into_owned(),
+                fs::read_to_string(&file).unwrap_or_default(),
+            );
         }
     }
     found
@@ -98,7 +106,11 @@ fn an_edit_that_yields_equal_bytes_stops_there() {
         bed.apply(&package, &[]);
         let all: String = logs(&bed).into_values().collect();
         for k in 1..=6 {
-            assert_eq!(all.contains(&format!("ran {k}")), k == edited, "edit of step {edited}: the log of step {k}: {all}");
+            assert_eq!(
+                all.contains(&format!("ran {k}")),
+                k == edited,
+                "edit of step {edited}: the log of step {k}: {all}"
+            );
         }
         fs::write(package.join("main.imgc"), program(6, constant)).expect("program");
         bed.apply(&package, &[]);
@@ -107,8 +119,18 @@ fn an_edit_that_yields_equal_bytes_stops_there() {
 
 #[test]
 fn however_the_chain_is_cut_the_states_are_equal() {
-    let constant = |k: usize| format!("mkdir -p /d/{k} /d/0/{k}; echo {k} > /d/{k}/f; rm -rf /d/0/{}; ln /d/{k}/f /d/{k}/g", k - 1);
-    let script = |k: usize| format!("/bin/busybox sh -c '{}'", constant(k).replace("mkdir", "/bin/busybox mkdir").replace("rm -rf", "/bin/busybox rm -rf").replace("ln /", "/bin/busybox ln /"));
+    let constant = |k: usize| {
+        format!("mkdir -p /d/{k} /d/0/{k}; echo {k} > /d/{k}/f; rm -rf /d/0/{}; ln /d/{k}/f /d/{k}/g", k - 1)
+    };
+    let script = |k: usize| {
+        format!(
+            "/bin/busybox sh -c '{}'",
+            constant(k)
+                .replace("mkdir", "/bin/busybox mkdir")
+                .replace("rm -rf", "/bin/busybox rm -rf")
+                .replace("ln /", "/bin/busybox ln /")
+        )
+    };
     let text = program(5, script);
     let whole = Bed::new(Who::Root);
     let package = whole.package("p", &text);
@@ -126,7 +148,12 @@ fn however_the_chain_is_cut_the_states_are_equal() {
         let endless = |n: usize| if n > k { format!("{}; /bin/busybox sleep 1000", script(n)) } else { script(n) };
         let package = killed.package("p", &program(5, endless));
         if k < 5 {
-            let mut child = killed.imgc(&["apply", package.to_str().expect("UTF-8")]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("imgc");
+            let mut child = killed
+                .imgc(&["apply", package.to_str().expect("UTF-8")])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("imgc");
             within(Duration::from_secs(60), "the endless step runs", || sleeping().then_some(()));
             child.kill().expect("kill -9");
             child.wait().expect("wait");

@@ -42,7 +42,8 @@ fn nothing_is_left(who: Who) {
     must(&mut bed.imgc(&["cache", "verify"]));
     must(&mut bed.imgc(&["cache", "rm", "--all"]));
     for sub in ["objects", "trees", "scratch", "quarantine"] {
-        let left: Vec<_> = entries(&bed.path("cache").join(sub)).into_iter().filter(|d| !entries(Path::new(d)).is_empty()).collect();
+        let left: Vec<_> =
+            entries(&bed.path("cache").join(sub)).into_iter().filter(|d| !entries(Path::new(d)).is_empty()).collect();
         assert_eq!(left, Vec::<String>::new(), "{sub} after cache rm --all");
     }
     bed.apply(&package, &[]);
@@ -63,7 +64,12 @@ fn signals(who: Who, signal: &str, code: Option<i32>) {
     let tag = format!("4{}", std::process::id());
     let program = PROGRAM.replace("echo y > /y", &format!("/bin/busybox sleep {tag}"));
     let package = bed.package("p", &program);
-    let mut child = bed.imgc(&["apply", package.to_str().expect("UTF-8")]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("imgc");
+    let mut child = bed
+        .imgc(&["apply", package.to_str().expect("UTF-8")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("imgc");
     let pattern = format!("^/bin/busybox sleep {tag}$");
     let sleeping = || run(Command::new("pgrep").args(["-f", &pattern])).status.success();
     within(Duration::from_secs(120), "the step runs", || sleeping().then_some(()));
@@ -75,7 +81,9 @@ fn signals(who: Who, signal: &str, code: Option<i32>) {
     }
     let status = child.wait().expect("wait");
     assert_eq!(status.code(), code, "{signal}");
-    within(Duration::from_secs(30), "no process or mount is left", || (!sleeping() && leftovers(&bed.path("cache")).is_empty()).then_some(()));
+    within(Duration::from_secs(30), "no process or mount is left", || {
+        (!sleeping() && leftovers(&bed.path("cache")).is_empty()).then_some(())
+    });
     fs::write(package.join("main.imgc"), PROGRAM).expect("program");
     let said = bed.apply(&package, &[]);
     assert!(package.join("out/archive.tar").is_file(), "{said}");

@@ -57,7 +57,9 @@ impl Docker {
             .spawn()
             .expect("dockerd");
         let docker = Self { daemon: Some(Running(daemon)), dir, net };
-        within(Duration::from_secs(60), "dockerd answers", || run(docker.client().arg("version")).status.success().then_some(()));
+        within(Duration::from_secs(60), "dockerd answers", || {
+            run(docker.client().arg("version")).status.success().then_some(())
+        });
         docker
     }
 
@@ -150,11 +152,28 @@ fn skopeo_and_podman_take_the_site() {
     let root = bed.path("tmp/podman");
     let podman = |args: &[&str]| {
         let mut command = Command::new("podman");
-        command.arg("--root").arg(root.join("root")).arg("--runroot").arg(root.join("run")).args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--storage-driver", "vfs"]).args(args);
+        command
+            .arg("--root")
+            .arg(root.join("root"))
+            .arg("--runroot")
+            .arg(root.join("run"))
+            .args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--storage-driver", "vfs"])
+            .args(args);
         command
     };
     let said = must(&mut podman(&["load", "-q", "-i", file]));
     let image = said.trim().trim_start_matches("Loaded image: ").trim_start_matches("Loaded image(s): ").to_owned();
-    let page = must(&mut podman(&["run", "--rm", "--network", "none", "--cgroups", "disabled", "--entrypoint", "/bin/cat", &image, "/var/www/html/index.html"]));
+    let page = must(&mut podman(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--cgroups",
+        "disabled",
+        "--entrypoint",
+        "/bin/cat",
+        &image,
+        "/var/www/html/index.html",
+    ]));
     assert!(page.contains("Hello"), "{page}");
 }

@@ -29,7 +29,17 @@ fn imgc_builds_inside_a_container() {
     let docker = Docker::start();
     let image = docker.load(&outer.join("out/tool.tar"));
     let mount = format!("{}:/inner", inner.display());
-    let said = must(docker.client().args(["run", "--rm", "--privileged", "-v", &mount, &image, "/usr/local/bin/imgc", "apply", "/inner"]));
+    let said = must(docker.client().args([
+        "run",
+        "--rm",
+        "--privileged",
+        "-v",
+        &mount,
+        &image,
+        "/usr/local/bin/imgc",
+        "apply",
+        "/inner",
+    ]));
     assert_eq!(Bed::sums(&inner), Bed::sums(&copy), "equal inside and outside; inside said:\n{said}");
     assert!(repository().join("examples").is_dir());
 }

@@ -38,7 +38,20 @@ impl Guest {
         let (ssh, http) = (free_port(), free_port());
         let serial = dir.join("serial.log");
         let child = Command::new("qemu-system-x86_64")
-            .args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none"])
+            .args([
+                "-machine",
+                "q35",
+                "-accel",
+                "tcg,thread=multi",
+                "-cpu",
+                "max",
+                "-smp",
+                "2",
+                "-m",
+                "1024",
+                "-display",
+                "none",
+            ])
             .args(["-bios", "/usr/share/ovmf/OVMF.fd", "-no-reboot"])
             .arg("-drive")
             .arg(format!("file={},if=virtio,cache=unsafe", disk.display()))
@@ -77,7 +90,10 @@ impl Guest {
                 let serial = fs::read(&self.serial).unwrap_or_default();
                 let text = String::from_utf8_lossy(&serial);
                 let tail: Vec<_> = text.lines().rev().take(60).collect();
-                panic!("no login (guest gone: {gone}); the end of the serial console:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+                panic!(
+                    "no login (guest gone: {gone}); the end of the serial console:\n{}",
+                    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
             }
             std::thread::sleep(Duration::from_secs(1));
         }
@@ -138,12 +154,15 @@ fn machine_web_answers_and_survives_a_power_off() {
         let mut guest = Guest::start(&top, &dir);
         guest.up();
         let page = within(BOOT, "HTTP answers", || {
-            let answer = run(Command::new("curl").args(["-fsS", "-m", "20", &format!("http://127.0.0.1:{}/", guest.http)]));
+            let answer =
+                run(Command::new("curl").args(["-fsS", "-m", "20", &format!("http://127.0.0.1:{}/", guest.http)]));
             answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
         });
         assert!(page.contains("Hello"), "boot {boot}: {page}");
         assert_eq!(must(&mut guest.ssh("cat /etc/motd")).trim(), "built by imgc", "boot {boot}");
-        let bad = must(&mut guest.ssh("dmesg | grep -E 'EXT4-fs (error|warning)' || true; systemctl --failed --no-legend --plain"));
+        let bad = must(
+            &mut guest.ssh("dmesg | grep -E 'EXT4-fs (error|warning)' || true; systemctl --failed --no-legend --plain"),
+        );
         assert_eq!(bad.trim(), "", "boot {boot}");
         guest.off();
         fsck(&top, &dir);
@@ -177,7 +196,10 @@ fn machine_owners_modes_and_capabilities_arrive() {
     let program = package.join("main.imgc");
     let text = fs::read_to_string(&program).expect("program").replace("\"curl\"", "\"curl\", \"libcap2-bin\"");
     let make: Vec<_> = PATHS.iter().map(|(_, script, _)| format!("      {script}")).collect();
-    let step = format!("  sh \"paths\" {{\n    script = \"\"\"\n      mkdir /srv/e2e && cd /srv/e2e\n{}\n      \"\"\"\n  }}\n", make.join("\n"));
+    let step = format!(
+        "  sh \"paths\" {{\n    script = \"\"\"\n      mkdir /srv/e2e && cd /srv/e2e\n{}\n      \"\"\"\n  }}\n",
+        make.join("\n")
+    );
     let (head, tail) = text.split_once("\n}\n\noutput").expect("the end of the image");
     fs::write(&program, format!("{head}\n{step}}}\n\noutput{tail}")).expect("program");
     bed.apply(&package, &["--set", &format!("admin_key={}", key().1), "vm"]);

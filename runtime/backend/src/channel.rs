@@ -16,7 +16,12 @@ pub trait Channel: Send {
     /// When `cx.cancel` fires the program is stopped (terminate, 10 s, kill) with everything it started, and the
     /// result is [`BackendError::Interrupted`]. A timeout gives [`BackendError::TimedOut`] with `what` empty: the
     /// caller knows the step's name.
-    async fn exec(&mut self, exec: &Exec, output: &(dyn Fn(Stream, &[u8]) + Send + Sync), cx: &Cx) -> Result<Exit, BackendError>;
+    async fn exec(
+        &mut self,
+        exec: &Exec,
+        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
+        cx: &Cx,
+    ) -> Result<Exit, BackendError>;
 
     /// Puts files in place, each given by path in the guest. Missing parent directories are made (root, 0755); links
     /// on the way are followed inside the guest only. Content is hashed as it is read and must have the digest that

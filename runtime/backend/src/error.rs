@@ -96,14 +96,17 @@ impl BackendError {
             Self::Environment { .. } => Fault::Environment,
             Self::Program { .. } => Fault::Program,
             Self::Interrupted => Fault::Interrupted,
-            Self::Io { source, .. } => match source.kind() {
-                ErrorKind::StorageFull
-                | ErrorKind::QuotaExceeded
-                | ErrorKind::ReadOnlyFilesystem
-                | ErrorKind::PermissionDenied
-                | ErrorKind::NotFound => Fault::Environment,
-                _ => Fault::Build,
-            },
+            Self::Io { source, .. } => {
+                let environment = matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull
+                        | ErrorKind::QuotaExceeded
+                        | ErrorKind::ReadOnlyFilesystem
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::NotFound
+                );
+                if environment { Fault::Environment } else { Fault::Build }
+            }
             Self::Internal { .. } => Fault::Internal,
         }
     }

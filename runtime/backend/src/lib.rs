@@ -16,5 +16,7 @@ pub use context::{Cx, Settings};
 pub use error::{BackendError, Fault};
 pub use event::{Event, EventSink, Stream};
 pub use layer::{ImageConfig, Layer, LayerId, Presence};
-pub use machine::{Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Effect, Keep, Machine, MachineSpec, Recovered};
+pub use machine::{
+    Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Effect, Keep, Machine, MachineSpec, Recovered,
+};
 pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources};

@@ -100,7 +100,7 @@ pub enum Closed {
     /// Nothing.
     Gone,
     /// A layer that was completed by the shutdown.
-    Shipped(Layer),
+    Shipped(Box<Layer>),
     /// A machine that waits; the text is the effect's id in the journal.
     Parked(String),
 }
@@ -152,5 +152,5 @@ pub enum Recovered {
     /// It was destroyed.
     Destroyed,
     /// It is whole and of use.
-    Adopted(Layer),
+    Adopted(Box<Layer>),
 }
