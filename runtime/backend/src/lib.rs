@@ -19,4 +19,4 @@ pub use layer::{ImageConfig, Layer, LayerId, Presence};
 pub use machine::{
     Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Effect, Keep, Machine, MachineSpec, Recovered,
 };
-pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources};
+pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources, States};

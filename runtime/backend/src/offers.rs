@@ -15,6 +15,17 @@ pub struct Offers {
     pub needs: Vec<Need>,
     /// What a commit costs; the engine commits less often where it is dear.
     pub commit: CommitCost,
+    /// What its layers say about their content.
+    pub states: States,
+}
+
+/// Which kind of [`imgc_plan::State`] a backend's layers have; artifacts always have their content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// A digest of the content: below a miss a node may still be found.
+    Content,
+    /// The step that made it: below a miss everything runs.
+    Made,
 }
 
 /// A kind and the revisions of it that can be run.
