@@ -6,6 +6,8 @@ mod bed;
 mod caching;
 mod cleanup;
 mod engines;
+mod failures;
 mod inside;
 mod machine;
 mod repeat;
+mod steps;
