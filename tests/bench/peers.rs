@@ -3,6 +3,8 @@
 //! `make bench` prints the table. Each row runs both sides in turn several times and shows medians and their ratio;
 //! absolute times belong to the machine, ratios are what to read.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench ends where something does not hold")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
