@@ -1,3 +1,60 @@
 //! The `imgc` command: arguments in, rendering out.
 
-fn main() {}
+mod args;
+mod arguments;
+mod commands;
+mod exit;
+mod fast_path;
+mod lockfile;
+mod package;
+mod places;
+mod render;
+mod terminal;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::exit::{Exit, Failure};
+use crate::terminal::{Style, Terminal, paint};
+
+fn main() -> ExitCode {
+    report_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
+        }
+    };
+    let terminal = Terminal::new(cli.global.color);
+    let exit = commands::run(cli).unwrap_or_else(|failure| {
+        print_failure(&terminal, &failure);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn print_failure(terminal: &Terminal, failure: &Failure) {
+    let color = terminal.err_color;
+    terminal.err(format_args!("{} {}", paint(color, Style::Red, "error:"), failure.message));
+    for cause in &failure.causes {
+        terminal.err(format_args!("  because: {cause}"));
+    }
+    if let Some(help) = &failure.help {
+        terminal.err(format_args!("  {} {help}", paint(color, Style::Cyan, "help:")));
+    }
+}
+
+/// A panic is a bug of ours: one line that asks for a report, and exit code 70 at once.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("unknown");
+        Terminal::new(args::ColorWhen::Never)
+            .err(format_args!("internal error{place}: {what}; please report it with the command that led to it"));
+        std::process::exit(i32::from(Exit::Internal.code()));
+    }));
+}

@@ -1,0 +1,260 @@
+//! What the command line takes: definitions only.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds machine images from a typed, declarative program.
+#[derive(Debug, Parser)]
+#[command(name = "imgc", version, disable_help_subcommand = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The package: a directory with a `main.imgc`
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: ColorWhen,
+    /// Says more on standard error; twice: even more
+    #[arg(short = 'v', long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Where layers and objects are kept, instead of $XDG_CACHE_HOME/imgc
+    #[arg(long, value_name = "DIR", env = "IMGC_CACHE", hide_env_values = true, global = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// For whom the output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+/// The output format of a command that prints data.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FormatArg {
+    /// For whom the output is
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: Format,
+}
+
+/// Values for the params of the applied module.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ParamArgs {
+    /// Gives a param its value; wins over --vars and `IMGC_VAR_name`
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Reads values of params from a TOML or JSON file; later files win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vars: Vec<PathBuf>,
+}
+
+/// What is there to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts a package: a first program, its settings and a `.gitignore`
+    Init(InitArgs),
+    /// Checks a program without network, arguments or building anything
+    Check(CheckArgs),
+    /// Shows what apply would do, and why
+    Plan(PlanArgs),
+    /// Builds the outputs of a program
+    Apply(ApplyArgs),
+    /// Changes what sources are locked to
+    Update(UpdateArgs),
+    /// Runs the tests of a program
+    Test(TestArgs),
+    /// Formats programs
+    Fmt(FmtArgs),
+    /// Shows the artifacts of the last apply
+    Show(ShowArgs),
+    /// Shows the output of a step in the last run
+    Log(LogArgs),
+    /// Looks after the store of layers and objects
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Says what this machine lacks to build images, and how to get it
+    Doctor(FormatArg),
+    /// Prints a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Prints the version and the build
+    Version,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The directory of the package; made where it is missing
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The package or a file of it
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Outputs or addresses, all outputs if none; what is a path or ends in .imgc is the package
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Writes the plan to a file that `apply --plan` obeys
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Ends with 10 where something would run
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+    /// Describes the params of the program and ends
+    #[arg(long)]
+    pub(crate) help_params: bool,
+    /// Refuses to add to imgc.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Outputs or addresses, all outputs if none; what is a path or ends in .imgc is the package
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Does what this plan says, or refuses where an input has changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["set", "vars", "targets"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Where artifacts go, instead of `out` in the package
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// How many steps may run at a time, instead of one a CPU
+    #[arg(short = 'j', long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Runs this step or all steps of this image again, cached or not
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) rerun: Vec<String>,
+    /// Runs every step again
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Opens a new machine after so many steps of an image
+    #[arg(long, value_name = "N")]
+    pub(crate) max_chain: Option<NonZeroUsize>,
+    /// Refuses to add to imgc.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+/// Arguments of `update`.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Names as imgc.lock has them, such as `debian:bookworm`; all if none. What is a path is the package
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// The package, a file of it or names of tests
+    pub(crate) targets: Vec<String>,
+}
+
+/// Arguments of `fmt`.
+#[derive(Debug, Args)]
+pub(crate) struct FmtArgs {
+    /// Files and directories; the package if none; `-` reads standard input and writes to standard output
+    pub(crate) paths: Vec<PathBuf>,
+    /// Changes nothing; names the files that would change and ends with 1 if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The package or a file of it
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+/// Arguments of `log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// The address of a step, such as `web/sh "enable"`; without it the steps of the last run are listed
+    pub(crate) address: Option<String>,
+}
+
+/// What can be done with the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Lists what is kept
+    Ls(FormatArg),
+    /// Removes what is kept
+    Rm(CacheRmArgs),
+    /// Reads everything again and puts aside what is damaged
+    Verify,
+}
+
+/// Arguments of `cache rm`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct CacheRmArgs {
+    /// Addresses, as `cache ls` shows them, or fingerprints
+    pub(crate) what: Vec<String>,
+    /// Everything
+    #[arg(long, conflicts_with = "what")]
+    pub(crate) all: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// A shell that completions exist for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}

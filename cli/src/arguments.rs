@@ -1,0 +1,127 @@
+//! Values for params: `--set`, `--vars`, `IMGC_VAR_name`, in this order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use imgc_compiler::world::{Argument, ArgumentValue};
+use serde::{Deserialize, Serialize};
+
+use crate::args::ParamArgs;
+use crate::exit::Failure;
+
+/// All arguments that were given, ready to be asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arguments {
+    /// By param; what wins is already decided.
+    given: BTreeMap<String, Argument>,
+    /// Where `IMGC_VAR_` values count from.
+    directory: String,
+    /// How they were given, for plan files and the fast path.
+    pub(crate) said: Said,
+}
+
+/// The arguments as they were said, so that a plan file can ask for them again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    /// `name=value` in order.
+    pub(crate) set: Vec<String>,
+    /// Files, absolute, in order.
+    pub(crate) vars: Vec<PathBuf>,
+    /// The directory that `--set` values of type `File` count from, absolute.
+    pub(crate) directory: PathBuf,
+}
+
+impl Said {
+    /// From the command line.
+    pub(crate) fn new(params: &ParamArgs) -> Result<Self, Failure> {
+        let directory = std::env::current_dir().map_err(Failure::io("cannot find the current directory"))?;
+        let vars = params.vars.iter().map(|file| directory.join(file)).collect();
+        Ok(Self { set: params.set.clone(), vars, directory })
+    }
+}
+
+impl Arguments {
+    /// Reads what was said.
+    ///
+    /// # Errors
+    /// A `--set` without `=`, a file that cannot be read or is no table.
+    pub(crate) fn read(said: Said) -> Result<Self, Failure> {
+        let directory = said.directory.display().to_string();
+        let mut given = BTreeMap::new();
+        for file in &said.vars {
+            for (name, value) in read_vars(file)? {
+                let base = file.parent().unwrap_or(Path::new("/")).display().to_string();
+                let origin = format!("--vars {}", shown(file, &said.directory));
+                given.insert(name, Argument { value: ArgumentValue::Data(value), origin, base });
+            }
+        }
+        for pair in &said.set {
+            let Some((name, value)) = pair.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+                return Err(Failure::usage(format!("`--set {pair}` is not of the form NAME=VALUE")));
+            };
+            let value = ArgumentValue::Text(value.to_owned());
+            let argument = Argument { value, origin: "--set".to_owned(), base: directory.clone() };
+            given.insert(name.to_owned(), argument);
+        }
+        Ok(Self { given, directory, said })
+    }
+
+    /// The argument for a param, if there is one.
+    pub(crate) fn get(&self, param: &str) -> Option<Argument> {
+        self.given.get(param).cloned().or_else(|| {
+            let name = variable(param);
+            let value = ArgumentValue::Text(std::env::var(&name).ok()?);
+            Some(Argument { value, origin: name, base: self.directory.clone() })
+        })
+    }
+
+    /// Every name that `--set` or `--vars` gave, with its origin.
+    pub(crate) fn names(&self) -> Vec<(String, String)> {
+        self.given.iter().map(|(name, argument)| (name.clone(), argument.origin.clone())).collect()
+    }
+}
+
+/// The environment variable of a param.
+pub(crate) fn variable(param: &str) -> String {
+    format!("IMGC_VAR_{param}")
+}
+
+fn shown<'a>(file: &'a Path, directory: &Path) -> std::path::Display<'a> {
+    file.strip_prefix(directory).unwrap_or(file).display()
+}
+
+fn read_vars(file: &Path) -> Result<Vec<(String, serde_json::Value)>, Failure> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::program(format!("cannot read the values of `{name}`")).because(&error))?;
+    let is_json = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let wrong = |error: String| {
+        Failure::program(format!("`{name}` is not a {} file of values", if is_json { "JSON" } else { "TOML" }))
+            .because(&Wrong(error.trim_end().to_owned()))
+    };
+    if is_json {
+        let table: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        return Ok(table.into_iter().collect());
+    }
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok(table.into_iter().map(|(name, value)| (name, json(value))).collect())
+}
+
+/// What a parser said.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);
+
+/// TOML's times of day have no place in the language; they pass as the text they were.
+fn json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(name, value)| (name, json(value))).collect(),
+    }
+}

@@ -1,0 +1,41 @@
+//! The commands, one module each.
+
+use std::path::Path;
+
+use crate::args::{Cli, Command, Global};
+use crate::exit::Outcome;
+use crate::terminal::Terminal;
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod init;
+pub(crate) mod version;
+
+/// What every command gets.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    /// Options that stand before or after any command.
+    pub(crate) global: Global,
+    /// Where output goes.
+    pub(crate) terminal: Terminal,
+}
+
+impl Context {
+    /// `-C`, where it was given.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.global.directory.as_deref()
+    }
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn run(cli: Cli) -> Outcome {
+    let terminal = Terminal::new(cli.global.color);
+    let cx = Context { global: cli.global, terminal };
+    match cli.command {
+        Command::Init(args) => init::run(&args, cx.directory(), &terminal),
+        Command::Check(args) => check::run(&args, &cx),
+        Command::Completions(args) => completions::run(&args, &terminal),
+        Command::Version => version::run(&terminal),
+        _ => Err(crate::exit::Failure::environment("this command is not built yet")),
+    }
+}

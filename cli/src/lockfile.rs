@@ -1,0 +1,68 @@
+//! `imgc.lock` on disk.
+
+use std::io::Write;
+use std::path::Path;
+
+use imgc_plan::Lockfile;
+use imgc_plan::lock::LOCK_VERSION;
+
+use crate::exit::Failure;
+
+/// The name of the file, beside `main.imgc`.
+pub(crate) const LOCK: &str = "imgc.lock";
+const HEADER: &str = "# Written by imgc: what sources are pinned to. `imgc update` changes it.\n\n";
+
+/// Reads the lock of a package; a missing file is an empty lock.
+///
+/// # Errors
+/// A file that does not hold, or that a newer imgc wrote.
+pub(crate) fn read(root: &Path) -> Result<Lockfile, Failure> {
+    let text = match std::fs::read_to_string(root.join(LOCK)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Lockfile { version: LOCK_VERSION, ..Lockfile::default() });
+        }
+        Err(error) => return Err(Failure::program(format!("cannot read `{LOCK}`")).because(&error)),
+    };
+    let wrong = |error: toml::de::Error| {
+        Failure::program(format!("`{LOCK}` does not hold: {}", error.to_string().trim_end()))
+            .help("restore it from version control, or remove it to lock every source anew")
+    };
+    let table: toml::Table = toml::from_str(&text).map_err(wrong)?;
+    let version = table.get("version").and_then(toml::Value::as_integer).unwrap_or(0);
+    if version > i64::from(LOCK_VERSION) {
+        return Err(Failure::program(format!(
+            "`{LOCK}` has version {version}, this imgc knows version {LOCK_VERSION}; it was left as it is"
+        ))
+        .help("use the imgc that wrote it, or a newer one"));
+    }
+    toml::from_str(&text).map_err(wrong)
+}
+
+/// Writes the lock of a package, so that a reader sees either the old or the new one.
+pub(crate) fn write(root: &Path, lock: &Lockfile) -> Result<(), Failure> {
+    let lock = Lockfile { version: LOCK_VERSION, ..lock.clone() };
+    let text =
+        toml::to_string_pretty(&lock).map_err(|error| Failure::internal(format!("cannot write a lock: {error}")))?;
+    write_whole(&root.join(LOCK), format!("{HEADER}{text}").as_bytes())
+}
+
+/// Writes a file under a temporary name beside its place, makes it durable and moves it there.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let attempt = || -> std::io::Result<()> {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        let temporary = dir.join(name);
+        let written = std::fs::File::create(&temporary)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written?;
+        std::fs::File::open(dir)?.sync_all()
+    };
+    attempt().map_err(Failure::io(format!("cannot write `{}`", path.display())))
+}

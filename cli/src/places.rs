@@ -1,0 +1,46 @@
+//! Where imgc keeps things on this machine. Computed before a user namespace is entered, so that `HOME` and rights
+//! are still the user's.
+
+use std::path::{Path, PathBuf};
+
+use imgc_plan::Digest;
+
+use crate::exit::Failure;
+
+/// The directories of this user.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The store: layers, objects, index. Absolute.
+    pub(crate) store: PathBuf,
+    /// One directory a run, with the logs of its steps. Absolute.
+    pub(crate) runs: PathBuf,
+}
+
+impl Places {
+    /// From `--cache-dir` (or `IMGC_CACHE`) and the environment's XDG variables.
+    pub(crate) fn new(cache_dir: Option<&Path>) -> Result<Self, Failure> {
+        let store = match cache_dir {
+            Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,
+            None => xdg("XDG_CACHE_HOME", ".cache")?.join("imgc"),
+        };
+        let runs = xdg("XDG_STATE_HOME", ".local/state")?.join("imgc/runs");
+        Ok(Self { store, runs })
+    }
+
+    /// What the last apply of a package left for `show`, `log` and the fast path.
+    pub(crate) fn record(&self, root: &Path, entry: &str) -> PathBuf {
+        let key = Digest::of(format!("{}\0{entry}", root.display()).as_bytes());
+        self.store.join("applied").join(format!("{}.json", key.short()))
+    }
+}
+
+fn xdg(variable: &str, below_home: &str) -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(dir) = absolute(variable) {
+        return Ok(dir);
+    }
+    absolute("HOME").map(|home| home.join(below_home)).ok_or_else(|| {
+        Failure::environment(format!("neither ${variable} nor $HOME names an absolute directory"))
+            .help("set HOME, or name the directory of the cache with --cache-dir")
+    })
+}

@@ -1,0 +1,3 @@
+//! How things look to people.
+
+pub(crate) mod diagnostic;
