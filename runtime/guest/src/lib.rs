@@ -1,1 +1,47 @@
-//! The steps that every channel can run.
+//! The steps that every channel can run: `sh`, `copy`, `write`.
+//!
+//! It knows what a step means (retries, exit codes, which file goes where) and says it to a [`Channel`]; it does not
+//! know what kind of machine is behind the channel, and nothing of layers and caching.
+
+mod args;
+mod copy;
+mod sh;
+mod shape;
+
+use imgc_backend::{BackendError, Channel, Cx, Stream};
+use imgc_plan::value::plain_record;
+use imgc_plan::{Node, Work};
+
+pub use args::{Cache, CopyArgs, Disconnect, ShArgs, Source, WriteArgs};
+pub use shape::{Field, Shape, shapes};
+
+/// Receives output of a step as it comes.
+pub type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Send + Sync);
+
+/// Runs a step over a channel to its end.
+///
+/// # Errors
+/// What the channel reports, with the step's name filled in; [`BackendError::StepFailed`] where the program ended in
+/// a way the step does not allow; [`BackendError::Internal`] where the arguments are not those of the kind.
+pub async fn run_step(node: &Node, channel: &mut dyn Channel, cx: &Cx, output: Output<'_>) -> Result<(), BackendError> {
+    let what = name(node);
+    match node.kind.as_str() {
+        "sh" => sh::run(&parse(node)?, &what, channel, cx, output).await,
+        "copy" => channel.put(&copy::copy(&parse(node)?, &cx.package), cx).await,
+        "write" => channel.put(&copy::write(&parse(node)?), cx).await,
+        other => Err(BackendError::Internal { message: format!("no step of the kind `{other}`") }),
+    }
+}
+
+/// How people know the step: `sh "enable"`.
+pub fn name(node: &Node) -> String {
+    match &node.work {
+        Work::Step(step) => format!("{} \"{}\"", node.kind, step.label),
+        Work::Source(_) | Work::Artifact(_) => node.kind.clone(),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(node: &Node) -> Result<T, BackendError> {
+    serde_json::from_value(plain_record(&node.args))
+        .map_err(|error| BackendError::Internal { message: format!("arguments of {}: {error}", node.address) })
+}

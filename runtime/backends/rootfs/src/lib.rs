@@ -1,1 +1,11 @@
-//! The rootfs backend: overlayfs layers, steps in namespaces, as root or as an ordinary user.
+//! The rootfs backend: layers on overlayfs, steps in namespaces, as root or as an ordinary user.
+//!
+//! It knows how trees are mounted, changed and captured, and where base trees come from; it does not know what a step
+//! means (`imgc-guest`), what is cached (`imgc-engine`) or how disks and archives are laid out (`imgc-formats`,
+//! `imgc-oci`).
+
+mod enter;
+pub mod step_init;
+mod sys;
+
+pub use enter::{EnterError, Entered, enter, in_user_namespace, missing_for_users};

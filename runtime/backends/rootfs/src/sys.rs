@@ -1,0 +1,123 @@
+//! The few system calls that have no safe wrapper. Everything unsafe of this crate is in here.
+
+#![expect(unsafe_code, reason = "fork, clone and signal handling have no safe form; each block says why it holds")]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::process::Pid;
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, with the id of the new one.
+    Parent(Pid),
+}
+
+/// Forks with new namespaces for the child: [`libc::CLONE_NEWPID`] and so on; none for a plain fork.
+///
+/// The child is a copy of a single-threaded process: the keeper and [`crate::enter()`] call it before any thread exists,
+/// so that everything is allowed in the child.
+pub(crate) fn fork_into(namespaces: libc::c_int) -> io::Result<Forked> {
+    // As an unsigned long, as clone(2) takes them.
+    let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and with no new stack, clone is fork; no thread exists that could hold a lock.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) };
+    match i32::try_from(result).unwrap_or(-1) {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => Pid::from_raw(pid).map(Forked::Parent).ok_or_else(io::Error::last_os_error),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends a forked child at once, without running what its parent registered for its own exit.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Moves this process into new namespaces.
+pub(crate) fn unshare(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
+    // SAFETY: CLONE_FILES, the flag that makes this unsafe, is never passed.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+}
+
+/// A set of signals, blocked in this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocked(libc::sigset_t);
+
+impl Blocked {
+    /// Blocks these signals, so that they wait until [`Blocked::next`] takes them.
+    pub(crate) fn new(signals: &[libc::c_int]) -> io::Result<Self> {
+        // SAFETY: sigset_t is plain data that sigemptyset fills in.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `set` is a valid set for the calls below.
+        unsafe {
+            libc::sigemptyset(&raw mut set);
+            signals.iter().for_each(|signal| {
+                libc::sigaddset(&raw mut set, *signal);
+            });
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self(set))
+    }
+
+    /// Waits for one of the signals.
+    pub(crate) fn next(&self) -> libc::c_int {
+        loop {
+            // SAFETY: the set is valid; no information is asked for.
+            let signal = unsafe { libc::sigwaitinfo(&raw const self.0, std::ptr::null_mut()) };
+            if signal > 0 {
+                return signal;
+            }
+        }
+    }
+}
+
+/// Gives every signal its default action and blocks none, as a program expects to find them.
+pub(crate) fn default_signals() {
+    // SAFETY: default actions need no handler; the empty set is valid.
+    unsafe {
+        for signal in 1..=31 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Sends a signal to every process of this pid namespace but this one.
+pub(crate) fn signal_all(signal: libc::c_int) {
+    // SAFETY: kill has no memory preconditions; -1 is meant, and only pid 1 of a namespace calls this.
+    unsafe { libc::kill(-1, signal) };
+}
+
+/// Brings the loopback interface of this network namespace up.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: ifreq is plain data.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = libc::c_char::try_from(*from).unwrap_or_default();
+    }
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
+    // SAFETY: the socket is open and the request lives through the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes every descriptor from this number on; none of this process's own objects may own one of them.
+pub(crate) fn close_from(first: libc::c_uint) {
+    // SAFETY: only forked children that are about to execute a program call this, and use no descriptor afterwards.
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+}
+
+/// Moves a descriptor to a number.
+pub(crate) fn move_to(fd: OwnedFd, number: libc::c_int) -> io::Result<()> {
+    // SAFETY: dup2 onto a standard stream of a forked child.
+    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,125 @@
+//! `sh`: a script, tried again where it fails and the step says so.
+
+use std::time::Duration;
+
+use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Program, Stream};
+
+use crate::Output;
+use crate::args::ShArgs;
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+pub(crate) async fn run(
+    args: &ShArgs,
+    what: &str,
+    channel: &mut dyn Channel,
+    cx: &Cx,
+    output: Output<'_>,
+) -> Result<(), BackendError> {
+    let exec = exec(args);
+    let mut pause = Duration::from_secs(1);
+    for attempt in 1..=args.retries {
+        let Err(failure) = once(&exec, args, what, channel, cx, output).await else { return Ok(()) };
+        let (BackendError::StepFailed { .. } | BackendError::TimedOut { .. }) = &failure else { return Err(failure) };
+        let note = format!("{failure}; retry {attempt} of {} in {} s\n", args.retries, pause.as_secs());
+        output(Stream::Note, note.as_bytes());
+        tokio::select! {
+            () = cx.cancel.cancelled() => return Err(BackendError::Interrupted),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+    once(&exec, args, what, channel, cx, output).await
+}
+
+fn exec(args: &ShArgs) -> Exec {
+    Exec {
+        program: Program::Script {
+            interpreter: vec!["/bin/sh".to_owned(), "-e".to_owned()],
+            text: args.script.clone(),
+        },
+        env: args.env.clone(),
+        user: args.user.clone(),
+        workdir: args.workdir.clone(),
+        network: args.network,
+        timeout: Some(Duration::from_millis(args.timeout)),
+    }
+}
+
+async fn once(
+    exec: &Exec,
+    args: &ShArgs,
+    what: &str,
+    channel: &mut dyn Channel,
+    cx: &Cx,
+    output: Output<'_>,
+) -> Result<(), BackendError> {
+    match channel.exec(exec, output, cx).await {
+        Ok(Exit::Code(code)) if args.exit_codes.contains(&code) => Ok(()),
+        Ok(exit) => Err(BackendError::StepFailed { what: what.to_owned(), how: exit.to_string() }),
+        Err(BackendError::TimedOut { after, .. }) => Err(BackendError::TimedOut { what: what.to_owned(), after }),
+        Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use imgc_backend::{EventSink, Placement, Settings, Signal};
+
+    use super::*;
+
+    /// A channel that answers with these exits, one a call.
+    struct Scripted(Vec<Result<Exit, BackendError>>);
+
+    #[async_trait::async_trait]
+    impl Channel for Scripted {
+        async fn exec(
+            &mut self,
+            _: &Exec,
+            _: &(dyn Fn(Stream, &[u8]) + Send + Sync),
+            _: &Cx,
+        ) -> Result<Exit, BackendError> {
+            self.0.remove(0)
+        }
+
+        async fn put(&mut self, _: &Placement, _: &Cx) -> Result<(), BackendError> {
+            Ok(())
+        }
+    }
+
+    async fn check(extra: &str, exits: Vec<Result<Exit, BackendError>>) -> (Result<(), String>, String) {
+        let args: ShArgs = serde_json::from_str(&format!("{{\"script\": \"x\"{extra}}}")).unwrap();
+        let cx = Cx {
+            cancel: tokio_util::sync::CancellationToken::new(),
+            events: EventSink::new(|_| {}),
+            node: None,
+            package: "/".into(),
+            settings: Arc::new(Settings::default()),
+        };
+        let said = Mutex::new(String::new());
+        let output = |_, bytes: &[u8]| said.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        let result = run(&args, "sh \"a\"", &mut Scripted(exits), &cx, &output).await;
+        (result.map_err(|e| e.to_string()), said.into_inner().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exit_codes_decide_what_success_is() {
+        assert_eq!(check("", vec![Ok(Exit::Code(0))]).await.0, Ok(()));
+        assert_eq!(check(", \"exit_codes\": [3]", vec![Ok(Exit::Code(3))]).await.0, Ok(()));
+        let failed = check("", vec![Ok(Exit::Signal(Signal(15)))]).await.0;
+        assert_eq!(failed, Err("sh \"a\" ended with signal 15".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_pause_and_say_so() {
+        let timeout = Err(BackendError::TimedOut { what: String::new(), after: Duration::from_secs(1) });
+        let exits = vec![Ok(Exit::Code(1)), timeout, Ok(Exit::Code(0))];
+        let (result, said) = check(", \"retries\": 2", exits).await;
+        assert_eq!(result, Ok(()));
+        assert!(said.contains("retry 1 of 2 in 1 s") && said.contains("retry 2 of 2 in 2 s"), "{said}");
+    }
+}
