@@ -1,0 +1,94 @@
+//! Putting objects where users want them.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+use crate::error::StoreError;
+use crate::object::Object;
+use crate::store::{sync, temporary_beside};
+
+/// Makes `dest` a file of its own with the object's bytes: a reflink where the file system can, else a copy that keeps
+/// holes. Appears whole; what was at `dest` is replaced. The directory must exist.
+pub fn place(object: &Object, dest: &Path) -> Result<(), StoreError> {
+    appear(dest, |temporary| {
+        clone_or_copy(&object.path, temporary)?;
+        sync(temporary)
+    })
+}
+
+/// Makes `dest` a read-only hard link of the object, for formats that nobody opens for writing; as [`place`] does it
+/// where that is not possible, on another file system for instance.
+pub fn place_link(object: &Object, dest: &Path) -> Result<(), StoreError> {
+    let linked =
+        appear(dest, |temporary| std::fs::hard_link(&object.path, temporary).map_err(StoreError::io("link", dest)));
+    if linked.is_ok() { linked } else { place(object, dest) }
+}
+
+/// Makes a file under a temporary name and gives it its own when it is complete.
+fn appear(dest: &Path, make: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let temporary = temporary_beside(dest);
+    let placed = make(&temporary).and_then(|()| {
+        std::fs::rename(&temporary, dest).map_err(StoreError::io("write", dest))?;
+        // `rename` of two names of one file does nothing, and says so by leaving both.
+        let _ = std::fs::remove_file(&temporary);
+        let folder = dest.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync(folder)
+    });
+    if placed.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    placed
+}
+
+/// Makes the file `to`, which must not exist, with the content of `from`.
+pub(crate) fn clone_or_copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let source = File::open(from).map_err(StoreError::io("read", from))?;
+    let target = OpenOptions::new().write(true).create_new(true).open(to).map_err(StoreError::io("write", to))?;
+    if rustix::fs::ioctl_ficlone(&target, &source).is_ok() {
+        return Ok(());
+    }
+    copy_sparse(&source, &target).map_err(StoreError::io("write", to))
+}
+
+/// Copies only where the source has data.
+fn copy_sparse(source: &File, target: &File) -> io::Result<()> {
+    let size = source.metadata()?.len();
+    target.set_len(size)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut position = 0;
+    while position < size {
+        let start = match rustix::fs::seek(source, SeekFrom::Data(position)) {
+            Ok(start) => start,
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => break,
+            Err(errno) => return Err(errno.into()),
+        };
+        let end = rustix::fs::seek(source, SeekFrom::Hole(start))?;
+        position = start;
+        while position < end {
+            let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
+            let part = buffer.get_mut(..wanted).unwrap_or_default();
+            let count = source.read_at(part, position)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            target.write_all_at(part.get(..count).unwrap_or_default(), position)?;
+            position += count as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder that something sharded is about to be put in.
+pub(crate) fn reserve_shard(path: &Path) -> Result<(), StoreError> {
+    let Some(shard) = path.parent() else { return Ok(()) };
+    match std::fs::create_dir(shard) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(StoreError::io("make", shard)(error)),
+        _ => Ok(()),
+    }
+}

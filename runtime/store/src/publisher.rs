@@ -1,0 +1,132 @@
+//! The publisher: makes entries durable behind a running build, in order, many at a time.
+//!
+//! What queued up while the disk was busy becomes one batch: sidecars, one `syncfs`, one transaction. A chain of sixty
+//! quick steps waits for a handful of syncs at its end, and for none before.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use imgc_plan::{Digest, Fingerprint};
+
+use crate::error::StoreError;
+use crate::index::{Index, IndexEntry, Payload, now};
+use crate::layer_tree::mark_synced;
+use crate::layout::Layout;
+use crate::place::reserve_shard;
+use crate::sidecar::{EntrySidecar, Sidecar};
+use crate::store::{Store, write_atomically};
+
+/// Batches end here, so that one never holds back the first entry of a long build for long.
+const LARGEST_BATCH: usize = 1024;
+
+/// Something to be known by its fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The key; an entry that is already there is replaced.
+    pub fingerprint: Fingerprint,
+    /// What users of the entry need to know.
+    pub payload: Payload,
+    /// Trees and objects in the store that it needs: durable before the entry is, and kept as long as it is.
+    pub refs: Vec<Digest>,
+    /// Bytes that it added, for people.
+    pub size: u64,
+    /// What it took to make it, which decides how long it is kept.
+    pub cost: Duration,
+}
+
+/// A queue of entries on their way to the disk.
+#[derive(Debug)]
+pub struct Publisher {
+    queue: Option<Sender<NewEntry>>,
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
+    root: std::path::PathBuf,
+}
+
+impl Publisher {
+    /// Queues an entry and returns at once. Entries become visible in this order, each with all before it. After a
+    /// failure nothing more is published; [`Publisher::finish`] tells why.
+    pub fn publish(&self, entry: NewEntry) {
+        if let Some(queue) = &self.queue {
+            // The thread is gone only after a failure, which `finish` returns.
+            let _ = queue.send(entry);
+        }
+    }
+
+    /// Waits until everything that was published is durable.
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), StoreError> {
+        self.queue = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(StoreError::PublisherGone { root: self.root.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Publisher {
+    /// Finishes what was published, too: what a cancelled build has done stays cached.
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(error = crate::scratch::error_text(&error), "not everything was kept in the cache");
+        }
+    }
+}
+
+impl Store {
+    /// Starts a publisher; usually one a run.
+    pub fn publisher(&self) -> Result<Publisher, StoreError> {
+        let work = Work { layout: self.layout().clone(), index: self.index.another()? };
+        let (queue, entries) = channel();
+        let thread = std::thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(move || work.run(&entries))
+            .map_err(StoreError::io("start the publisher of", self.root()))?;
+        Ok(Publisher { queue: Some(queue), thread: Some(thread), root: self.root().to_owned() })
+    }
+}
+
+struct Work {
+    layout: Layout,
+    index: Index,
+}
+
+impl Work {
+    fn run(&self, entries: &Receiver<NewEntry>) -> Result<(), StoreError> {
+        let root = std::fs::File::open(&self.layout.root).map_err(StoreError::io("open", &self.layout.root))?;
+        while let Ok(first) = entries.recv() {
+            let created = now();
+            let batch: Vec<IndexEntry> = std::iter::once(first)
+                .chain(entries.try_iter().take(LARGEST_BATCH - 1))
+                .map(|new| IndexEntry {
+                    fingerprint: new.fingerprint,
+                    payload: new.payload,
+                    refs: new.refs,
+                    size: new.size,
+                    cost: new.cost,
+                    created,
+                    used: created,
+                })
+                .collect();
+            self.write(&batch, &root)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: &[IndexEntry], root: &std::fs::File) -> Result<(), StoreError> {
+        for entry in batch {
+            let sidecar = self.layout.entry_sidecar(&entry.fingerprint);
+            reserve_shard(&sidecar)?;
+            write_atomically(&sidecar, &EntrySidecar::new(entry).encode()?)?;
+        }
+        rustix::fs::syncfs(root).map_err(StoreError::os("sync", &self.layout.root))?;
+        for digest in batch.iter().flat_map(|entry| &entry.refs) {
+            mark_synced(&self.layout, digest)?;
+        }
+        self.index.put_entries(batch)
+    }
+}

@@ -1,0 +1,166 @@
+//! Scratch directories on the store's file system, and the removal of those whose owner is dead.
+//!
+//! `scratch/OWNER.lock` is locked as long as the owner lives, `scratch/OWNER.PURPOSE.N` are its directories. The lock
+//! and not the process id says whether it lives: ids mean nothing across containers that share a store.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::StoreError;
+use crate::layout::children;
+use crate::lock::Locked;
+use crate::remove::remove_tree;
+use crate::store::Store;
+
+/// A fresh directory, removed on drop however the modes in it look.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    removed: bool,
+    /// Keeps the mark on it, even when the store is closed first.
+    _owner: Arc<Owner>,
+}
+
+impl Scratch {
+    /// The directory: empty at first, mode 0700.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it now and says how that went.
+    pub fn remove(mut self) -> Result<(), StoreError> {
+        self.removed = true;
+        remove_tree(&self.path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.removed {
+            return;
+        }
+        if let Err(error) = remove_tree(&self.path) {
+            tracing::warn!(path = %self.path.display(), error = error_text(&error), "scratch is left behind");
+        }
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many directories of dead owners were removed.
+    pub removed: usize,
+    /// What could not be removed, and why.
+    pub left: Vec<(PathBuf, String)>,
+}
+
+/// Tells owners in one process apart.
+static OWNERS: AtomicU64 = AtomicU64::new(0);
+
+/// The mark of this process on its scratch directories.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    name: String,
+    locked: Locked,
+    next: AtomicU64,
+}
+
+impl Owner {
+    fn new(folder: &Path) -> Result<Self, StoreError> {
+        let boot: String = boot_id().chars().take(8).collect();
+        // Containers may share the process id and, in theory, the start.
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+        let count = OWNERS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{}-{boot}-{nanos:08x}{count}", std::process::id(), start_time());
+        let path = folder.join(format!("{name}.lock"));
+        let locked = Locked::take(&path).map_err(StoreError::io("lock", &path))?;
+        Ok(Self { name, locked, next: AtomicU64::new(0) })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.locked.path);
+    }
+}
+
+impl Store {
+    /// Makes a directory; `purpose` is a short word for people who look into the store.
+    pub fn scratch(&self, purpose: &str) -> Result<Scratch, StoreError> {
+        let (path, owner) = self.scratch_path(purpose)?;
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).map_err(StoreError::io("make", &path))?;
+        Ok(Scratch { path, removed: false, _owner: owner })
+    }
+
+    /// A fresh path, where nothing is yet, that is swept when its owner has gone.
+    pub(crate) fn scratch_path(&self, purpose: &str) -> Result<(PathBuf, Arc<Owner>), StoreError> {
+        let folder = self.layout().folder("scratch");
+        let mut owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = match &*owner {
+            Some(owner) => Arc::clone(owner),
+            None => Arc::clone(owner.insert(Arc::new(Owner::new(&folder)?))),
+        };
+        let purpose: String = purpose.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+        let number = owner.next.fetch_add(1, Ordering::Relaxed);
+        Ok((folder.join(format!("{}.{purpose}.{number}", owner.name)), owner))
+    }
+
+    /// Removes the scratch of dead owners. Cheap when there is none.
+    pub fn sweep(&self) -> Result<Swept, StoreError> {
+        let folder = self.layout().folder("scratch");
+        let mut owners: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for path in children(&folder) {
+            if let Some(owner) = owner_of(&path) {
+                owners.entry(owner.to_owned()).or_default().push(path);
+            }
+        }
+        let mut swept = Swept::default();
+        for (owner, paths) in owners {
+            let lock = folder.join(format!("{owner}.lock"));
+            // Taking the lock makes the file where it is missing; it goes again with the rest.
+            let Some(locked) = Locked::try_take(&lock).map_err(StoreError::io("lock", &lock))? else { continue };
+            for path in paths.iter().filter(|path| **path != locked.path) {
+                match remove_tree(path) {
+                    Ok(()) => swept.removed += 1,
+                    Err(error) => swept.left.push((path.clone(), error_text(&error))),
+                }
+            }
+            let _ = std::fs::remove_file(&locked.path);
+        }
+        Ok(swept)
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn owner_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.split('.').next()
+}
+
+/// Names this boot of the machine; empty where the kernel does not say.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// When this process started, in clock ticks since boot; zero where the kernel does not say.
+fn start_time() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    after_name.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}
