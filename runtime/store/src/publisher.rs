@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::index::{Index, IndexEntry, Payload, now};
 use crate::layer_tree::mark_synced;
 use crate::layout::Layout;
+use crate::lock::Lease;
 use crate::place::reserve_shard;
 use crate::sidecar::{EntrySidecar, Sidecar};
 use crate::store::{Store, write_atomically};
@@ -35,10 +36,17 @@ pub struct NewEntry {
     pub cost: Duration,
 }
 
+/// An entry in the queue, with the lease that ends when it is visible.
+#[derive(Debug)]
+struct Queued {
+    entry: NewEntry,
+    lease: Option<Lease>,
+}
+
 /// A queue of entries on their way to the disk.
 #[derive(Debug)]
 pub struct Publisher {
-    queue: Option<Sender<NewEntry>>,
+    queue: Option<Sender<Queued>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
     root: std::path::PathBuf,
 }
@@ -47,9 +55,19 @@ impl Publisher {
     /// Queues an entry and returns at once. Entries become visible in this order, each with all before it. After a
     /// failure nothing more is published; [`Publisher::finish`] tells why.
     pub fn publish(&self, entry: NewEntry) {
+        self.queue(Queued { entry, lease: None });
+    }
+
+    /// As [`Publisher::publish`]; the lease under which the entry was made ends when others can see it, so that who
+    /// waits for the lease finds the entry.
+    pub fn publish_holding(&self, entry: NewEntry, lease: Lease) {
+        self.queue(Queued { entry, lease: Some(lease) });
+    }
+
+    fn queue(&self, queued: Queued) {
         if let Some(queue) = &self.queue {
             // The thread is gone only after a failure, which `finish` returns.
-            let _ = queue.send(entry);
+            let _ = queue.send(queued);
         }
     }
 
@@ -96,23 +114,16 @@ struct Work {
 }
 
 impl Work {
-    fn run(&self, entries: &Receiver<NewEntry>) -> Result<(), StoreError> {
+    fn run(&self, entries: &Receiver<Queued>) -> Result<(), StoreError> {
         let root = std::fs::File::open(&self.layout.root).map_err(StoreError::io("open", &self.layout.root))?;
         while let Ok(first) = entries.recv() {
             let created = now();
-            let batch: Vec<IndexEntry> = std::iter::once(first)
+            let (batch, leases): (Vec<IndexEntry>, Vec<Option<Lease>>) = std::iter::once(first)
                 .chain(entries.try_iter().take(LARGEST_BATCH - 1))
-                .map(|new| IndexEntry {
-                    fingerprint: new.fingerprint,
-                    payload: new.payload,
-                    refs: new.refs,
-                    size: new.size,
-                    cost: new.cost,
-                    created,
-                    used: created,
-                })
-                .collect();
+                .map(|Queued { entry, lease }| (index_entry(entry, created), lease))
+                .unzip();
             self.write(&batch, &root)?;
+            drop(leases);
         }
         Ok(())
     }
@@ -128,5 +139,17 @@ impl Work {
             mark_synced(&self.layout, digest)?;
         }
         self.index.put_entries(batch)
+    }
+}
+
+fn index_entry(new: NewEntry, created: i64) -> IndexEntry {
+    IndexEntry {
+        fingerprint: new.fingerprint,
+        payload: new.payload,
+        refs: new.refs,
+        size: new.size,
+        cost: new.cost,
+        created,
+        used: created,
     }
 }
