@@ -1,1 +1,53 @@
-//! Forecast, schedule, cancel, journal and explain; knows no backend by name.
+//! Lock, forecast, schedule, cancel, journal and explain; knows no backend by name.
+//!
+//! [`lock_sources`] pins the sources of a plan, [`select`] finds the nodes that are wanted, [`forecast`] says what would
+//! run and why, [`apply`] runs it. The engine reaches steps through a [`StepRunner`] and machines through an
+//! [`Executor`]; it knows neither syntax nor what any step does.
+
+pub mod apply;
+pub mod error;
+pub mod executor;
+pub mod explain;
+pub mod forecast;
+mod lease;
+pub mod lock;
+pub mod outputs;
+mod refuse;
+mod result;
+pub mod run;
+mod schedule;
+pub mod select;
+mod survey;
+mod unit;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imgc_backend::Backend;
+use imgc_store::Store;
+
+pub use apply::{Applied, CacheUse, NodeOutcome, Options, Outcome, apply};
+pub use error::{ApplyError, EngineError, Failure, Refused};
+pub use executor::{Chain, ChainSpec, Executor, Local, StepJob, StepRunner};
+pub use explain::Cause;
+pub use forecast::{Forecast, NodeForecast, Standing, forecast};
+pub use lock::{LockChange, LockMode, lock_sources};
+pub use outputs::Placed;
+pub use run::Run;
+pub use select::{Selection, Target, select};
+
+/// Every backend there is, by the name that plans use.
+pub type Backends = BTreeMap<&'static str, Arc<dyn Backend>>;
+
+/// What every operation of the engine works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    /// Where results are kept.
+    pub store: Arc<Store>,
+    /// Where images are built.
+    pub backends: Backends,
+    /// What runs steps over a channel.
+    pub steps: Arc<dyn StepRunner>,
+    /// A stable id of the package (its canonical path): what executed specs are remembered under.
+    pub package: String,
+}

@@ -2,5 +2,5 @@
 
 pub mod disk;
 pub mod ext4;
-pub mod tar;
 pub mod tree;
+pub mod tar;

@@ -1,0 +1,256 @@
+//! Runs a plan: what is not in the store is built, what was asked for is put in place.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imgc_backend::Cx;
+use imgc_plan::{Address, Fingerprint, NodeId, Plan};
+use imgc_store::{Payload, Sharing};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::lease::{Waits, leased};
+use crate::run::{Logs, Run};
+use crate::schedule::{Ended, Schedule};
+use crate::survey::{self, Forced, Found, Remembered, Survey};
+use crate::unit::{Shared, blocking};
+use crate::{ApplyError, Engine, EngineError, Executor, Local, Placed, Selection, outputs, refuse, run};
+
+/// The format of `apply.json` this imgc writes.
+pub const APPLIED_VERSION: u32 = 1;
+
+/// How a run goes about it.
+#[derive(Clone)]
+pub struct Options {
+    /// At most so many units run at once.
+    pub jobs: NonZeroUsize,
+    /// Nodes that run even if their results are known, by address; an image or recipe stands for all that is in it.
+    pub rerun: Vec<Address>,
+    /// Whether known results are used.
+    pub cache: CacheUse,
+    /// At most so many steps run in one machine before it is closed and opened again; none: no limit.
+    pub max_chain: Option<usize>,
+    /// Whether what does not depend on a failed node goes on.
+    pub keep_going: bool,
+    /// Fires on the first Ctrl-C: nothing more is started, running steps end and are kept. `Cx::cancel` is the second
+    /// one: running steps are stopped too.
+    pub stop: CancellationToken,
+    /// Where artifacts are put in place; none: they stay in the store.
+    pub out_dir: Option<PathBuf>,
+    /// Where logs, journal and result go; none: nowhere.
+    pub run: Option<Arc<Run>>,
+    /// What the store may take, in bytes, after the run; none: it is not trimmed.
+    pub budget: Option<u64>,
+    /// Where chains run; none: on this machine.
+    pub executor: Option<Arc<dyn Executor>>,
+}
+
+/// Whether results of earlier runs are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheUse {
+    /// Yes.
+    Use,
+    /// No: everything runs. What comes of it is kept.
+    Ignore,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            rerun: Vec::new(),
+            cache: CacheUse::Use,
+            max_chain: None,
+            keep_going: false,
+            stop: CancellationToken::new(),
+            out_dir: None,
+            run: None,
+            budget: None,
+            executor: None,
+        }
+    }
+}
+
+/// What a run did; the contents of `apply.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// [`APPLIED_VERSION`].
+    pub version: u32,
+    /// The run's id.
+    pub run: Option<String>,
+    /// The selected nodes, in dependency order.
+    pub nodes: Vec<NodeOutcome>,
+    /// What was asked for, in the order of the selection.
+    pub outputs: Vec<Placed>,
+    /// Findings: steps that left something else than the last time, with the same fingerprint.
+    pub findings: Vec<String>,
+}
+
+/// What became of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeOutcome {
+    /// The node.
+    pub node: NodeId,
+    /// Its address.
+    pub address: Address,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// What was done.
+    pub outcome: Outcome,
+}
+
+/// What was done for a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its result was in the store.
+    Cached,
+    /// It ran.
+    Ran {
+        /// Wall clock.
+        took: Duration,
+    },
+}
+
+/// Builds what is selected and puts artifacts in place.
+///
+/// Everything that was finished stays in the store, whatever happens afterwards; success is reported after the last
+/// result is durable. Every task is joined on every way out. A second apply of the same package waits for the first.
+///
+/// # Errors
+/// [`ApplyError`].
+pub async fn apply(
+    engine: &Engine,
+    plan: &Arc<Plan>,
+    selection: &Selection,
+    options: &Options,
+    cx: &Cx,
+) -> Result<Applied, ApplyError> {
+    refuse::refuse(engine, plan, &selection.nodes)?;
+    let forced = Forced { cache: options.cache, rerun: survey::rerun(engine, plan, &options.rerun)? };
+    let logs = Logs::new();
+    let cx = &Cx { events: logs.sink(options.run.clone(), cx.events.clone()), ..cx.clone() };
+    recover(engine, options, cx).await;
+    let waits = Waits { stop: options.stop.clone(), cancel: cx.cancel.clone() };
+    let name = format!("package {}", engine.package);
+    let note = || cx.note("another imgc apply is running in this package; waiting for it to end");
+    let lock = leased(&engine.store, &name, &waits, note).await.map_err(ApplyError::from)?;
+    let sharing = share(engine).await?;
+    let survey = survey::survey(engine, plan, &selection.nodes, &forced, cx).await?;
+    let shared = shared(engine, plan, options, forced, logs, cx)?;
+    let ended = execute(&shared, &survey, options).await;
+    // Whatever happened, what was finished must be durable before anything is said.
+    let published = shared.publish_all().await;
+    let mut ended = ended?;
+    published?;
+    remember_hits(engine, plan, &survey)?;
+    ended.check(selection)?;
+    let outputs = outputs::place(engine, plan, selection, &ended.results, options.out_dir.as_deref(), cx).await?;
+    let applied = Applied {
+        version: APPLIED_VERSION,
+        run: options.run.as_ref().map(|run| run.id().to_owned()),
+        nodes: ended.outcomes(plan),
+        outputs,
+        findings: ended.findings,
+    };
+    drop(sharing);
+    finish(engine, options, &applied, cx)?;
+    drop(lock);
+    Ok(applied)
+}
+
+/// Keeps others from taking out of the store what this run finds in it.
+async fn share(engine: &Engine) -> Result<Sharing, EngineError> {
+    let store = engine.store.clone();
+    blocking(move || store.share()).await?.map_err(EngineError::store("cannot use the store"))
+}
+
+/// Replays what dead runs left open. What fails is said and never blocks this run.
+async fn recover(engine: &Engine, options: &Options, cx: &Cx) {
+    let Some(runs) = options.run.as_ref().and_then(|run| run.dir().parent()) else { return };
+    for problem in run::replay(runs, &engine.backends, cx).await {
+        cx.note(format!("cannot clean up after an earlier run: {problem}"));
+    }
+}
+
+fn shared(
+    engine: &Engine,
+    plan: &Arc<Plan>,
+    options: &Options,
+    forced: Forced,
+    logs: Logs,
+    cx: &Cx,
+) -> Result<Arc<Shared>, EngineError> {
+    let executor = match &options.executor {
+        Some(executor) => executor.clone(),
+        None => Arc::new(Local::new(engine.steps.clone())),
+    };
+    let publisher = engine.store.publisher().map_err(EngineError::store("cannot write to the store"))?;
+    Ok(Arc::new(Shared {
+        engine: engine.clone(),
+        plan: plan.clone(),
+        forced,
+        executor,
+        max_chain: options.max_chain,
+        publisher: Some(publisher).into(),
+        logs,
+        run: options.run.clone(),
+        cx: cx.clone(),
+        // Fires with the caller's, and by itself when a node fails.
+        stop: options.stop.child_token(),
+    }))
+}
+
+async fn execute(shared: &Arc<Shared>, survey: &Survey, options: &Options) -> Result<Ended, EngineError> {
+    for (id, found) in survey.nodes() {
+        if let Found::Hit { .. } = found {
+            shared.say_cached(id);
+        }
+    }
+    Schedule::new(shared.clone(), survey).run(options.jobs, options.keep_going).await
+}
+
+/// Keeps the specs of what was found: a later miss is explained by what was in use last, not by what ran last.
+fn remember_hits(engine: &Engine, plan: &Plan, survey: &Survey) -> Result<(), EngineError> {
+    for (id, found) in survey.nodes() {
+        let Found::Hit { fingerprint, .. } = found else { continue };
+        let address = &plan.node(id).address;
+        let old = survey.remembered(address);
+        if old.is_none_or(|old| old.fingerprint != *fingerprint) {
+            let cost_ms = old.map_or(0, |old| old.cost_ms);
+            let states = crate::result::parent_states(plan, id, |p| survey.state(engine, plan, p)).unwrap_or_default();
+            let spec = imgc_plan::spec(plan, id, &states);
+            remember(engine, address, &Remembered { fingerprint: *fingerprint, spec, cost_ms })?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes down what a node was made from, for [`crate::explain`].
+pub(crate) fn remember(engine: &Engine, address: &Address, what: &Remembered) -> Result<(), EngineError> {
+    Payload::of(what)
+        .and_then(|spec| engine.store.remember_spec(&engine.package, &address.0, &spec))
+        .map_err(EngineError::store(format!("cannot write down what `{address}` was made from")))
+}
+
+fn finish(engine: &Engine, options: &Options, applied: &Applied, cx: &Cx) -> Result<(), EngineError> {
+    if let Some(run) = &options.run {
+        let json = serde_json::to_value(applied).map_err(|error| EngineError::Internal {
+            message: format!("the result cannot be written down: {error}"),
+        })?;
+        run.finish(&json)?;
+    }
+    let keep: Vec<Fingerprint> = applied.nodes.iter().map(|node| node.fingerprint).collect();
+    if let Err(error) = engine.store.touch(&keep) {
+        cx.note(format!("cannot note what was used: {error}"));
+    }
+    if let Some(budget) = options.budget
+        && let Err(error) = engine.store.trim(budget, &keep)
+    {
+        // The images are there; a store above its budget is worth a word, not a failure.
+        cx.note(format!("cannot trim the store to its budget: {error}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! What can go wrong before, during and after a run.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use imgc_backend::{BackendError, Fault};
+use imgc_plan::{Address, NodeId};
+
+/// An operation that could not be done; nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Nodes that no backend here can build. Never empty.
+    #[error("{}", refused_text(.0))]
+    Refused(Vec<Refused>),
+    /// A name on the command line that the plan does not have.
+    #[error("the plan has no output, image or step named `{name}`")]
+    UnknownName {
+        /// As it was given.
+        name: String,
+        /// The nearest names there are.
+        near: Vec<String>,
+    },
+    /// A name for `imgc update` that no source has.
+    #[error("no source of this program is named `{name}`")]
+    UnknownSource {
+        /// As it was given.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// `--locked`, and the lock lacks an entry.
+    #[error("imgc.lock has no entry for {}", .sources.join(", "))]
+    NotLocked {
+        /// Kinds and addresses of the sources.
+        sources: Vec<String>,
+    },
+    /// A source could not be locked.
+    #[error("cannot lock the source of `{address}`")]
+    Lock {
+        /// The source.
+        node: NodeId,
+        /// Its address.
+        address: Address,
+        /// Why.
+        source: BackendError,
+    },
+    /// A backend could not say whether its layers are there.
+    #[error("cannot look up the layers of `{backend}`")]
+    Presence {
+        /// The backend.
+        backend: String,
+        /// Why.
+        source: BackendError,
+    },
+    /// The store failed.
+    #[error("{doing}")]
+    Store {
+        /// What was tried on what.
+        doing: String,
+        /// Why it failed.
+        source: imgc_store::StoreError,
+    },
+    /// A file of the engine's own (logs, journal, outputs) could not be read or written.
+    #[error("{doing}")]
+    Io {
+        /// What was tried on what.
+        doing: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A broken invariant of ours.
+    #[error("internal error: {message}; please report it")]
+    Internal {
+        /// What was found.
+        message: String,
+    },
+}
+
+/// A node that cannot be built here, found before anything started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The node.
+    pub node: NodeId,
+    /// Its address.
+    pub address: Address,
+    /// One sentence: "`disk.convert` is not built yet".
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Whether the program or the environment has to change, or imgc itself.
+    pub fault: Fault,
+}
+
+/// A run that did not reach its end. What was finished before is in the store.
+#[derive(Debug)]
+pub enum ApplyError {
+    /// Nothing was started, or the run ended well and what follows it (placing outputs, publishing) failed.
+    Engine(EngineError),
+    /// Nodes failed. Never empty; in the order in which they failed.
+    Failed(Vec<Failure>),
+    /// Asked to stop.
+    Interrupted {
+        /// How many nodes were still to be done.
+        left: usize,
+    },
+}
+
+/// A node that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The node.
+    pub node: NodeId,
+    /// Its address.
+    pub address: Address,
+    /// Why.
+    pub error: BackendError,
+    /// The last lines of its output, at most 20; may be empty.
+    pub last_lines: Vec<String>,
+    /// The whole output.
+    pub log: Option<PathBuf>,
+}
+
+impl EngineError {
+    /// For `map_err`: what was being done to the store.
+    pub(crate) fn store(doing: impl Into<String>) -> impl FnOnce(imgc_store::StoreError) -> Self {
+        let doing = doing.into();
+        move |source| Self::Store { doing, source }
+    }
+
+    /// For `map_err`: what was being done to a file.
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    /// Who can mend it; of several refusals the first one that the program itself can mend, else the first.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Refused(refused) => {
+                let faults = || refused.iter().map(|r| r.fault);
+                faults().find(|f| *f == Fault::Program).or_else(|| faults().next()).unwrap_or(Fault::Internal)
+            }
+            Self::UnknownName { .. } | Self::UnknownSource { .. } | Self::NotLocked { .. } => Fault::Program,
+            Self::Lock { source, .. } | Self::Presence { source, .. } => source.fault(),
+            Self::Store { .. } => Fault::Environment,
+            Self::Io { .. } => Fault::Environment,
+            Self::Interrupted => Fault::Interrupted,
+            Self::Internal { .. } => Fault::Internal,
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Refused(refused) => refused.iter().find_map(|r| r.help.clone()),
+            Self::UnknownName { near, .. } if !near.is_empty() => Some(format!("did you mean {}?", quoted(near))),
+            Self::UnknownSource { known, .. } if !known.is_empty() => {
+                Some(format!("its sources are {}", quoted(known)))
+            }
+            Self::NotLocked { .. } => {
+                Some("run the command without --locked once to add it, and commit imgc.lock".to_owned())
+            }
+            Self::Lock { source, .. } | Self::Presence { source, .. } => source.help().map(str::to_owned),
+            Self::UnknownName { .. }
+            | Self::UnknownSource { .. }
+            | Self::Store { .. }
+            | Self::Io { .. }
+            | Self::Interrupted
+            | Self::Internal { .. } => None,
+        }
+    }
+}
+
+impl ApplyError {
+    /// Who can mend it: of the first failure.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Engine(error) => error.fault(),
+            Self::Failed(failures) => failures.first().map_or(Fault::Internal, |failure| failure.error.fault()),
+            Self::Interrupted { .. } => Fault::Interrupted,
+        }
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => error.fmt(f),
+            Self::Failed(failures) => match failures.as_slice() {
+                [only] => write!(f, "`{}` failed", only.address),
+                all => write!(f, "{} nodes failed", all.len()),
+            },
+            Self::Interrupted { left } => write!(f, "interrupted with {left} left to do"),
+        }
+    }
+}
+
+impl std::error::Error for ApplyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Engine(error) => std::error::Error::source(error),
+            Self::Failed(failures) => failures.first().map(|f| &f.error as &(dyn std::error::Error + 'static)),
+            Self::Interrupted { .. } => None,
+        }
+    }
+}
+
+impl From<EngineError> for ApplyError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+fn refused_text(refused: &[Refused]) -> String {
+    let lines: Vec<String> = refused.iter().map(|r| format!("{}: {}", r.address, r.message)).collect();
+    lines.join("; ")
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,181 @@
+//! Puts artifacts in place: `out/` with its `SHA256SUMS`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use imgc_backend::{Artifact, Cx};
+use imgc_plan::{Address, NodeId, Plan, Platform, Sha256};
+use imgc_store::{Object, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::result::NodeResult;
+use crate::unit::blocking;
+use crate::{Engine, EngineError, Selection, Target};
+
+/// Something that was asked for, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// `container`, `boot[amd64]`, or the address that was named.
+    pub name: String,
+    /// The node that made it.
+    pub node: NodeId,
+    /// Its address.
+    pub address: Address,
+    /// `oci.archive`, `sh`.
+    pub kind: String,
+    /// Its platform.
+    pub platform: Platform,
+    /// Where it was put, below the output directory as that was given; none where it only is in the store.
+    pub file: Option<PathBuf>,
+    /// The artifact; none for an image, which only is in the store.
+    pub artifact: Option<Artifact>,
+    /// How many layers an image has; 0 for an artifact.
+    pub layers: usize,
+}
+
+/// Puts every target that has a file in its place and writes `SHA256SUMS`.
+pub(crate) async fn place(
+    engine: &Engine,
+    plan: &Plan,
+    selection: &Selection,
+    results: &BTreeMap<NodeId, Arc<NodeResult>>,
+    out_dir: Option<&Path>,
+    cx: &Cx,
+) -> Result<Vec<Placed>, EngineError> {
+    let mut all = Vec::new();
+    let mut files = Vec::new();
+    for target in &selection.targets {
+        let placed = placed(plan, target, results, out_dir)?;
+        if let (Some(file), Some(artifact)) = (&target.file, &placed.artifact)
+            && placed.file.is_some()
+        {
+            files.push((file.clone(), artifact.clone()));
+        }
+        all.push(placed);
+    }
+    if let Some(out_dir) = out_dir
+        && !files.is_empty()
+    {
+        let (store, out_dir) = (engine.store.clone(), out_dir.to_owned());
+        let notes = blocking(move || put_all(&store, &out_dir, &files)).await??;
+        notes.iter().for_each(|note| cx.note(note));
+    }
+    Ok(all)
+}
+
+fn placed(
+    plan: &Plan,
+    target: &Target,
+    results: &BTreeMap<NodeId, Arc<NodeResult>>,
+    out_dir: Option<&Path>,
+) -> Result<Placed, EngineError> {
+    let node = plan.node(target.node);
+    let (artifact, layers) = match results.get(&target.node).map(Arc::as_ref) {
+        Some(NodeResult::Artifact(artifact)) => (Some(artifact.clone()), 0),
+        Some(NodeResult::Layer(layer)) => (None, layer.chain.len()),
+        None => return Err(EngineError::Internal { message: format!("`{}` was not built", node.address) }),
+    };
+    let has_file = artifact.as_ref().is_some_and(|artifact| artifact.path.is_some());
+    let file = match (&target.file, out_dir) {
+        (Some(file), Some(out_dir)) if has_file => Some(out_dir.join(below(file)?)),
+        (Some(_) | None, _) => None,
+    };
+    Ok(Placed {
+        name: target.name.clone(),
+        node: target.node,
+        address: node.address.clone(),
+        kind: node.kind.clone(),
+        platform: node.platform.clone(),
+        file,
+        artifact,
+        layers,
+    })
+}
+
+/// The path of a file as a path below the output directory.
+fn below(file: &str) -> Result<PathBuf, EngineError> {
+    let path = PathBuf::from(file);
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    if plain && !file.is_empty() {
+        Ok(path)
+    } else {
+        Err(EngineError::Internal { message: format!("the file `{file}` of an output is not below the output folder") })
+    }
+}
+
+/// Returns notes about what was put in place in another way than usual.
+fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Result<Vec<String>, EngineError> {
+    let mut sums = Sums::read(out_dir);
+    let mut notes = Vec::new();
+    for (file, artifact) in files {
+        let dest = out_dir.join(below(file)?);
+        let folder = dest.parent().unwrap_or(out_dir);
+        fs::create_dir_all(folder).map_err(EngineError::io(format!("cannot make {}", folder.display())))?;
+        let object = store
+            .object(&artifact.digest)
+            .map_err(EngineError::store(format!("cannot read the artifact for {}", dest.display())))?
+            .ok_or_else(|| EngineError::Internal { message: format!("the artifact for {file} left the store") })?;
+        if !is_the_same(&dest, &object)? {
+            if fs::symlink_metadata(&dest).is_ok_and(|meta| meta.is_dir()) {
+                notes.push(format!("{} is a directory; remove it", dest.display()));
+            }
+            imgc_store::place::place(&object, &dest)
+                .map_err(EngineError::store(format!("cannot put {} in place", dest.display())))?;
+        }
+        sums.0.insert(file.clone(), object.sha256);
+    }
+    sums.write(out_dir)?;
+    Ok(notes)
+}
+
+/// Whether the file at `dest` has the object's bytes. They are read only where the size is right: a file that was
+/// changed by its user, a started disk for instance, must not pass for what was built.
+fn is_the_same(dest: &Path, object: &Object) -> Result<bool, EngineError> {
+    match fs::symlink_metadata(dest) {
+        Ok(meta) if meta.is_file() && meta.len() == object.size => {}
+        Ok(_) | Err(_) => return Ok(false),
+    }
+    let there = imgc_store::hash_file(dest).map_err(EngineError::store(format!("cannot read {}", dest.display())))?;
+    Ok(there.digest == object.digest)
+}
+
+/// `SHA256SUMS`: by file, as `sha256sum -c` reads it.
+struct Sums(BTreeMap<String, Sha256>);
+
+impl Sums {
+    const NAME: &'static str = "SHA256SUMS";
+
+    /// The lines for files that are still there; nothing where there is no such file or it is not ours.
+    fn read(out_dir: &Path) -> Self {
+        let text = fs::read_to_string(out_dir.join(Self::NAME)).unwrap_or_default();
+        let line = |line: &str| {
+            let (sum, file) = line.split_once("  ")?;
+            out_dir.join(below(file).ok()?).is_file().then_some((file.to_owned(), sum.parse().ok()?))
+        };
+        Self(text.lines().filter_map(line).collect())
+    }
+
+    fn write(&self, out_dir: &Path) -> Result<(), EngineError> {
+        let text: String = self.0.iter().map(|(file, sum)| format!("{sum}  {file}\n")).collect();
+        let path = out_dir.join(Self::NAME);
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        let doing = || format!("cannot write {}", path.display());
+        let temporary = out_dir.join(format!(".{}.{}", Self::NAME, std::process::id()));
+        let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written.map_err(EngineError::io(doing()))
+    }
+}
+
+/// The files of outputs that the plan no longer has are the user's to remove; this finds them.
+pub fn stale(plan: &Plan, out_dir: &Path) -> Vec<String> {
+    let all: Vec<Target> = crate::select(plan, &[]).map(|selection| selection.targets).unwrap_or_default();
+    let wanted: BTreeSet<String> = all.into_iter().filter_map(|target| target.file).collect();
+    Sums::read(out_dir).0.into_keys().filter(|file| !wanted.contains(file)).collect()
+}

@@ -1,0 +1,46 @@
+//! What cannot be built here: found before anything starts.
+
+use std::collections::BTreeSet;
+
+use imgc_backend::{Fault, Kind};
+use imgc_plan::{Node, NodeId, Plan, node::Work};
+
+use crate::{Engine, EngineError, Refused};
+
+/// Every one of the nodes that no backend offers, or that its backend refuses. In dependency order.
+pub(crate) fn refusals(engine: &Engine, plan: &Plan, nodes: &BTreeSet<NodeId>) -> Vec<Refused> {
+    nodes.iter().filter_map(|id| refusal(engine, plan.node(*id), *id)).collect()
+}
+
+/// An error that names them all, where there are any.
+pub(crate) fn refuse(engine: &Engine, plan: &Plan, nodes: &BTreeSet<NodeId>) -> Result<(), EngineError> {
+    let refused = refusals(engine, plan, nodes);
+    if refused.is_empty() { Ok(()) } else { Err(EngineError::Refused(refused)) }
+}
+
+fn refusal(engine: &Engine, node: &Node, id: NodeId) -> Option<Refused> {
+    let refused = |message: String, help: Option<String>, fault: Fault| {
+        Some(Refused { node: id, address: node.address.clone(), message, help, fault })
+    };
+    let offered = engine.backends.get(node.backend.as_str()).and_then(|backend| {
+        let offers = backend.offers();
+        let kinds = match node.work {
+            Work::Source(_) => &offers.sources,
+            Work::Step(_) => &offers.steps,
+            Work::Artifact(_) => &offers.artifacts,
+        };
+        kinds.iter().find(|kind| kind.name == node.kind).map(|kind| (backend, kind))
+    });
+    match offered {
+        None => refused(format!("`{}` is not built yet", node.kind), None, Fault::NotBuilt),
+        Some((_, Kind { revision, .. })) if *revision != node.revision => refused(
+            format!("`{}` has revision {} in the plan, and {revision} in this imgc", node.kind, node.revision),
+            Some("make the plan again with this imgc".to_owned()),
+            Fault::Program,
+        ),
+        Some((backend, _)) => match backend.needs(node) {
+            Ok(_) => None,
+            Err(refusal) => refused(refusal.message, refusal.help, refusal.fault),
+        },
+    }
+}

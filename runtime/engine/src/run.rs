@@ -1,0 +1,323 @@
+//! A run: one execution of an apply, with a directory of its own for its lock, journal, logs and result.
+//!
+//! ```text
+//! runs/<id>/lock        held as long as the run lives
+//! runs/<id>/journal     one JSON line an effect, written before the effect happens
+//! runs/<id>/<step>.log  the output of one executed node
+//! runs/<id>/apply.json  what came of it
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use imgc_backend::{Backend, Cx, Effect, Event, EventSink};
+use imgc_plan::{Address, Digest, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Backends, EngineError};
+
+/// How long logs and results of runs are kept.
+pub const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// The journal format this imgc writes. Journals with a higher number are left untouched.
+pub const JOURNAL_VERSION: u32 = 1;
+/// How many lines of output a failure shows.
+const TAIL: usize = 20;
+
+/// A run that is going on. Its directory stays when it ends; its lock goes with it.
+#[derive(Debug)]
+pub struct Run {
+    id: String,
+    dir: PathBuf,
+    /// Held as long as the run lives; opened with `O_CLOEXEC`, since a flock lives on in forked children.
+    _lock: File,
+    journal: Mutex<File>,
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// The first line: who writes.
+    Run {
+        /// [`JOURNAL_VERSION`].
+        version: u32,
+        /// The process.
+        pid: u32,
+        /// The boot it ran in: pids say nothing across boots.
+        boot: String,
+    },
+    /// An effect is about to happen.
+    Intent(Effect),
+    /// The effect with this token is gone, or belongs to the store now.
+    Settled {
+        /// Its token.
+        token: String,
+    },
+}
+
+impl Run {
+    /// Begins a run below `runs`; makes the directory and drops runs that are older than [`KEPT`].
+    ///
+    /// # Errors
+    /// The directory cannot be made or written.
+    pub fn begin(runs: &Path) -> Result<Self, EngineError> {
+        let id = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
+        let dir = runs.join(&id);
+        let doing = || format!("cannot begin a run in {}", dir.display());
+        fs::create_dir_all(&dir).map_err(EngineError::io(doing()))?;
+        let lock = File::create(dir.join("lock")).map_err(EngineError::io(doing()))?;
+        lock.lock().map_err(EngineError::io(doing()))?;
+        let journal = append(&dir.join("journal")).map_err(EngineError::io(doing()))?;
+        let run = Self { id, dir: dir.clone(), _lock: lock, journal: Mutex::new(journal) };
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        run.write(&Entry::Run { version: JOURNAL_VERSION, pid: std::process::id(), boot })
+            .map_err(EngineError::io(doing()))?;
+        prune(runs, &dir);
+        Ok(run)
+    }
+
+    /// Names the run; later runs sort after earlier ones.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The run's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the output of the node at this address goes; the file exists once the node has begun to run.
+    pub fn log_path(&self, address: &Address) -> PathBuf {
+        self.dir.join(log_name(address))
+    }
+
+    /// Writes down that an effect is about to happen; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// The journal cannot be written; the effect must not happen then.
+    pub fn intend(&self, effect: &Effect) -> Result<(), EngineError> {
+        self.write(&Entry::Intent(effect.clone())).map_err(EngineError::io("cannot write the journal of the run"))
+    }
+
+    /// Writes down that an effect is over.
+    ///
+    /// # Errors
+    /// The journal cannot be written; the effect will be looked for again, which does no harm.
+    pub fn settle(&self, token: &str) -> Result<(), EngineError> {
+        let entry = Entry::Settled { token: token.to_owned() };
+        self.write(&entry).map_err(EngineError::io("cannot write the journal of the run"))
+    }
+
+    /// Writes the result of the run, for `imgc show`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(&self, result: &serde_json::Value) -> Result<(), EngineError> {
+        let path = self.dir.join("apply.json");
+        let text = format!("{result:#}\n");
+        fs::write(&path, text).map_err(EngineError::io(format!("cannot write {}", path.display())))
+    }
+
+    fn write(&self, entry: &Entry) -> io::Result<()> {
+        let line = format!("{}\n", serde_json::to_string(entry)?);
+        let mut journal = self.journal.lock().map_err(|_| io::Error::other("the journal's writer panicked"))?;
+        journal.write_all(line.as_bytes())?;
+        journal.sync_data()
+    }
+}
+
+/// Takes up what runs that died left open, holding their locks. Returns what could not be settled, as sentences: such
+/// a journal is kept for the next run.
+pub async fn replay(runs: &Path, backends: &Backends, cx: &Cx) -> Vec<String> {
+    let mut problems = Vec::new();
+    for dir in directories(runs) {
+        let path = dir.join("journal");
+        let Ok(lock) = OpenOptions::new().write(true).open(dir.join("lock")) else { continue };
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => continue,
+        }
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        match open_effects(&text) {
+            Ok(effects) => match settle_all(&effects, backends, cx).await {
+                Ok(()) => drop(fs::remove_file(&path)),
+                Err(problem) => problems.push(format!("{}: {problem}", path.display())),
+            },
+            Err(problem) => problems.push(format!("{}: {problem}", path.display())),
+        }
+    }
+    problems
+}
+
+/// The effects of a journal that were not settled. A half-written last line was never acted upon.
+fn open_effects(journal: &str) -> Result<Vec<Effect>, String> {
+    let mut open: BTreeMap<String, Effect> = BTreeMap::new();
+    for line in journal.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        match serde_json::from_str(line) {
+            Ok(Entry::Run { version, .. }) if version > JOURNAL_VERSION => {
+                return Err(format!("written by a newer imgc (journal format {version}); left as it is"));
+            }
+            Ok(Entry::Run { .. }) => {}
+            Ok(Entry::Intent(effect)) => drop(open.insert(effect.token.clone(), effect)),
+            Ok(Entry::Settled { token }) => drop(open.remove(&token)),
+            Err(error) => return Err(format!("not a journal: {error}")),
+        }
+    }
+    Ok(open.into_values().collect())
+}
+
+async fn settle_all(effects: &[Effect], backends: &Backends, cx: &Cx) -> Result<(), String> {
+    for effect in effects {
+        let backend: &Arc<dyn Backend> =
+            backends.get(effect.backend.as_str()).ok_or_else(|| format!("no backend `{}`", effect.backend))?;
+        backend.recover(effect, cx).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// The logs of a run, as a sink in front of the events that the caller wants.
+#[derive(Clone)]
+pub(crate) struct Logs(Arc<Mutex<BTreeMap<NodeId, Log>>>);
+
+struct Log {
+    file: Option<File>,
+    tail: Tail,
+}
+
+impl Logs {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(BTreeMap::new())))
+    }
+
+    /// A sink that keeps the output of each node, and passes every event on.
+    pub(crate) fn sink(&self, run: Option<Arc<Run>>, next: EventSink) -> EventSink {
+        let logs = self.clone();
+        EventSink::new(move |event| {
+            logs.receive(run.as_deref(), &event);
+            next.send(event);
+        })
+    }
+
+    /// The last lines of a node's output.
+    pub(crate) fn last_lines(&self, node: NodeId) -> Vec<String> {
+        let Ok(logs) = self.0.lock() else { return Vec::new() };
+        logs.get(&node).map(|log| log.tail.lines()).unwrap_or_default()
+    }
+
+    fn receive(&self, run: Option<&Run>, event: &Event) {
+        let Ok(mut logs) = self.0.lock() else { return };
+        match event {
+            Event::Started { node, address } => {
+                let file = run.and_then(|run| File::create(run.log_path(address)).ok());
+                logs.insert(*node, Log { file, tail: Tail::default() });
+            }
+            Event::Output { node, bytes, .. } => {
+                let Some(log) = logs.get_mut(node) else { return };
+                log.tail.push(bytes);
+                // A log that cannot be written must not fail the step: its output still reaches the terminal.
+                if let Some(file) = &mut log.file
+                    && file.write_all(bytes).is_err()
+                {
+                    log.file = None;
+                }
+            }
+            Event::Finished { node, .. } => drop(logs.remove(node)),
+            Event::Failed { .. } | Event::Cached { .. } | Event::Note { .. } => {}
+        }
+    }
+}
+
+/// The last lines of some output, in bounded memory.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    /// More than 20 lines of a sane length; one longer line is cut at its front.
+    const LIMIT: usize = 16 * 1024;
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() > 2 * Self::LIMIT {
+            self.0.drain(..self.0.len() - Self::LIMIT);
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        let lines: Vec<&str> = text.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(TAIL)).map(|line| (*line).to_owned()).collect()
+    }
+}
+
+/// `web/sh "enable"` becomes `web-sh-enable-1f2e3d4c.log`; the digits keep apart what reads alike.
+fn log_name(address: &Address) -> String {
+    let mut name = String::new();
+    for c in address.0.chars().take(100) {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' => name.push(c),
+            _ if name.ends_with('-') => {}
+            _ => name.push('-'),
+        }
+    }
+    let digest = Digest::of(address.0.as_bytes()).short();
+    format!("{}-{digest}.log", name.trim_matches(['-', '.']))
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn directories(runs: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Removes runs that ended long ago and left nothing open. What cannot be removed stays until the next time.
+fn prune(runs: &Path, own: &Path) {
+    for dir in directories(runs) {
+        let lock = dir.join("lock");
+        let old = fs::metadata(&lock)
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > KEPT));
+        if !old || dir == own {
+            continue;
+        }
+        let open = fs::read_to_string(dir.join("journal")).is_ok_and(|text| open_effects(&text) != Ok(Vec::new()));
+        let Ok(file) = File::open(&lock) else { continue };
+        if !open && file.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(&dir);
+        }
+    }
+}
+
+/// `20261122T155013.123Z`, in UTC.
+fn timestamp(at: SystemTime) -> String {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{:03}Z", since.subsec_millis())
+}
+
+/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant, "`civil_from_days`").
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year + era * 400 + u64::from(month <= 2), month, day)
+}
