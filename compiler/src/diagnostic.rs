@@ -5,6 +5,8 @@
 
 use crate::span::Location;
 
+pub(crate) mod syntax;
+
 /// How grave it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {

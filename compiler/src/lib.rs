@@ -6,8 +6,10 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod driver;
+pub mod parse;
 pub mod sources;
 pub mod span;
+pub mod syntax;
 pub mod world;
 
 pub use diagnostic::{Diagnostic, Fix, Label, Severity};
