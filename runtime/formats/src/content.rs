@@ -103,7 +103,9 @@ fn batches<'a, 'b>(jobs: &'a [Job<'b>]) -> Vec<&'a [Job<'b>]> {
 /// Copies one file; the last of its bytes may stay in the writer.
 fn one(job: &Job<'_>, writer: &mut Writer<'_>) -> Result<(), ContentError> {
     let (path, size, digest) = match job.content {
-        Content::Bytes(bytes) => return place(job, writer, bytes.len() as u64, &mut bytes.as_slice(), Path::new("")).map(|_| ()),
+        Content::Bytes(bytes) => {
+            return place(job, writer, bytes.len() as u64, &mut bytes.as_slice(), Path::new("")).map(|_| ());
+        }
         Content::Host { path, size, digest } => (path, *size, digest),
     };
     let mut file = File::open(path).map_err(|source| ContentError::Read { path: path.clone(), source })?;
@@ -132,9 +134,11 @@ fn place(
         while run > 0 {
             let count = usize::try_from(run).unwrap_or(CHUNK).min(CHUNK);
             let bytes = writer.room(count)?;
-            from.read_exact(bytes).map_err(|source| match source.kind() {
-                io::ErrorKind::UnexpectedEof => ContentError::Changed { path: path.to_owned() },
-                _ => ContentError::Read { path: path.to_owned(), source },
+            from.read_exact(bytes).map_err(|source| {
+                if source.kind() == io::ErrorKind::UnexpectedEof {
+                    return ContentError::Changed { path: path.to_owned() };
+                }
+                ContentError::Read { path: path.to_owned(), source }
             })?;
             hasher.update(bytes);
             run -= count as u64;

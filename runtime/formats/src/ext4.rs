@@ -120,7 +120,7 @@ pub fn write(mut tree: FileTree, options: &Ext4Options, region: Region<'_>) -> R
     let lost_and_found = TreePath(LOST_AND_FOUND.to_vec());
     if tree.get(&lost_and_found).is_none() {
         let node = Node::of_root(NodeKind::Dir, 0o700, options.epoch);
-        tree.insert(lost_and_found, node).map_err(|_: TreeError| Ext4Error::LostAndFound)?;
+        tree.insert(&lost_and_found, node).map_err(|_: TreeError| Ext4Error::LostAndFound)?;
     }
     let plan = plan::plan(&tree, region.len())?;
     write::Writer::new(&plan, options, region).write()

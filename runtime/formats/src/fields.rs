@@ -22,11 +22,6 @@ pub(crate) fn put32(buf: &mut [u8], at: usize, value: u32) {
     put(buf, at, &value.to_le_bytes());
 }
 
-/// A little-endian 64-bit number at `at`.
-pub(crate) fn put64(buf: &mut [u8], at: usize, value: u64) {
-    put(buf, at, &value.to_le_bytes());
-}
-
 /// A big-endian 32-bit number at `at`.
 pub(crate) fn put32_be(buf: &mut [u8], at: usize, value: u32) {
     put(buf, at, &value.to_be_bytes());

@@ -1,9 +1,14 @@
 //! Disk and file system formats.
 
+mod boot;
 pub mod content;
 pub mod disk;
 pub mod ext4;
+mod fat;
 mod fields;
+mod gpt;
+mod identity;
+pub mod qcow2;
 pub mod region;
 pub mod tree;
 pub mod tar;

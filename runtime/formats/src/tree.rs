@@ -24,6 +24,12 @@ pub enum TreeError {
         /// What it links to.
         to: String,
     },
+    /// A file where a directory is.
+    #[error("`/{path}` is a directory in the image, but must be a file")]
+    IsDirectory {
+        /// The directory.
+        path: String,
+    },
     /// A name that no file system takes.
     #[error("`/{path}` has a name that a Linux file system cannot hold")]
     Name {
@@ -143,40 +149,71 @@ impl FileTree {
         self.nodes.get(path)
     }
 
+    /// Where the regular file is that `path` leads to, through symbolic and hard links.
+    pub fn resolve(&self, path: &TreePath) -> Option<(&TreePath, &Content)> {
+        let mut todo: Vec<Vec<u8>> = names(&path.0);
+        let mut at = TreePath(Vec::new());
+        // More links in a row are a circle, as for the kernel.
+        let mut links = 40;
+        while let Some(name) = todo.pop() {
+            let parent = at.clone();
+            match name.as_slice() {
+                b"." => continue,
+                b".." => {
+                    at = parents(&at).last().unwrap_or(parent);
+                    continue;
+                }
+                _ => at = join(&at, &name),
+            }
+            if let NodeKind::Symlink(target) = &self.get(&at)?.kind {
+                links -= 1;
+                if links == 0 {
+                    return None;
+                }
+                todo.extend(names(target));
+                at = if target.starts_with(b"/") { TreePath(Vec::new()) } else { parent };
+            }
+        }
+        let (mut path, mut node) = self.nodes.get_key_value(&at)?;
+        if let NodeKind::Hardlink(to) = &node.kind {
+            (path, node) = self.nodes.get_key_value(to)?;
+        }
+        match &node.kind {
+            NodeKind::File(content) => Some((path, content)),
+            NodeKind::Dir | NodeKind::Symlink(_) | NodeKind::Hardlink(_) | NodeKind::Fifo => None,
+        }
+    }
+
     /// All nodes by path, the root first, a directory directly before what is in it.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = (&TreePath, &Node)> {
         self.nodes.iter()
     }
 
-    /// The names in the directory at `path`, sorted.
-    pub fn children<'a>(&'a self, path: &TreePath) -> impl Iterator<Item = (&'a TreePath, &'a Node)> {
-        let parent = path.clone();
-        let depth = parent.parts().count() + 1;
-        self.nodes
-            .range(parent.clone()..)
-            .skip(1)
-            .take_while(move |(path, _)| {
-                parent.parts().zip(path.parts()).all(|(a, b)| a == b) && path.parts().count() >= depth
-            })
-            .filter(move |(path, _)| path.parts().count() == depth)
+    /// What is in the directory at `parent`, sorted by name.
+    pub fn children(&self, parent: TreePath) -> impl Iterator<Item = (&TreePath, &Node)> {
+        let depth = parent.parts().count();
+        let below = self.nodes.range(parent.clone()..).skip(1);
+        below
+            .take_while(move |(path, _)| path.parts().take(depth).eq(parent.parts()))
+            .filter(move |(path, _)| path.parts().count() == depth + 1)
     }
 
     /// Puts a node there, with its missing parents. Other names of a file that was there stay names of that file.
     ///
     /// # Errors
     /// A parent is not a directory, or the node would hide a directory.
-    pub fn insert(&mut self, path: TreePath, node: Node) -> Result<(), TreeError> {
-        for parent in parents(&path) {
+    pub fn insert(&mut self, path: &TreePath, node: Node) -> Result<(), TreeError> {
+        for parent in parents(path) {
             let parent = self.nodes.entry(parent).or_insert_with(|| Node::of_root(NodeKind::Dir, 0o755, node.mtime));
             if !parent.is_dir() {
-                return Err(TreeError::NotInDirectory { path: show(&path) });
+                return Err(TreeError::NotInDirectory { path: show(path) });
             }
         }
-        if self.get(&path).is_some_and(Node::is_dir) != node.is_dir() && self.get(&path).is_some_and(Node::is_dir) {
-            return Err(TreeError::Name { path: show(&path) });
+        if self.get(path).is_some_and(Node::is_dir) && !node.is_dir() {
+            return Err(TreeError::IsDirectory { path: show(path) });
         }
         if let Some(old) = self.nodes.insert(path.clone(), node) {
-            self.hand_over(&path, old);
+            self.hand_over(path, old);
         }
         Ok(())
     }
@@ -198,6 +235,21 @@ impl FileTree {
 /// A path for messages.
 pub(crate) fn show(path: &TreePath) -> String {
     String::from_utf8_lossy(&path.0).into_owned()
+}
+
+/// The names in a path or link, the last first.
+fn names(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
+}
+
+/// The path of `name` in a directory.
+fn join(dir: &TreePath, name: &[u8]) -> TreePath {
+    let mut path = dir.0.clone();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    TreePath(path)
 }
 
 /// All directories above `path`, the root first.

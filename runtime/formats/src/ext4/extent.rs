@@ -1,8 +1,8 @@
 //! The tree of extents of one file: up to four in the inode, else in blocks of their own.
 
+use super::BLOCK;
 use super::allocate::{Allocator, Extent};
 use super::checksum::crc32c;
-use super::BLOCK;
 use crate::fields::{low16, low32, put16, put32};
 
 /// The 60 bytes of an inode that hold an extent tree's root, a short symbolic link or nothing.
@@ -20,17 +20,6 @@ pub(super) struct ExtentTree {
     pub(super) root: [u8; ROOT],
     /// Blocks below the root, still without checksums.
     pub(super) blocks: Vec<(u64, Vec<u8>)>,
-}
-
-/// How many blocks the tree of so many extents takes besides the inode.
-pub(super) fn tree_blocks(extents: usize) -> usize {
-    let mut level = extents;
-    let mut total = 0;
-    while level > IN_ROOT {
-        level = level.div_ceil(IN_BLOCK);
-        total += level;
-    }
-    total
 }
 
 /// Lays out the tree of `extents`; `None` when the disk is full.

@@ -34,9 +34,7 @@ impl Geometry {
         loop {
             let geometry = Self::for_blocks(blocks, inodes)?;
             let last = geometry.groups - 1;
-            if geometry.group(last).end - geometry.group(last).start
-                >= geometry.metadata(last) + LEAST_LAST_GROUP
-            {
+            if geometry.group(last).end - geometry.group(last).start >= geometry.metadata(last) + LEAST_LAST_GROUP {
                 return Ok(geometry);
             }
             if last == 0 {

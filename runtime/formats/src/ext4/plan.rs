@@ -7,8 +7,8 @@ use imgc_store::TreePath;
 use super::allocate::{Allocator, Extent};
 use super::directory::{self, EntryType};
 use super::extent::{self, ExtentTree, ROOT};
-use super::superblock::{Contents, RESERVED, covered};
 use super::geometry::Geometry;
+use super::superblock::{Contents, RESERVED, covered};
 use super::{BLOCK, Ext4Error, FIRST_INODE, LOST_AND_FOUND, journal, xattr};
 use crate::tree::{Content, FileTree, Node, NodeKind, show};
 
@@ -115,7 +115,8 @@ pub(super) fn capacity(bytes: u64, inodes: u64) -> Result<u64, Ext4Error> {
 pub(super) fn plan(tree: &FileTree, bytes: u64) -> Result<Plan<'_>, Ext4Error> {
     let mut inodes = number(tree)?;
     let count = u64::from(FIRST_INODE) + inodes.len() as u64;
-    let needs = inodes.iter().map(|inode| inode.blocks() + u64::from(inode.xattrs.in_block.is_some())).sum::<u64>() * BLOCK;
+    let needs =
+        inodes.iter().map(|inode| inode.blocks() + u64::from(inode.xattrs.in_block.is_some())).sum::<u64>() * BLOCK;
     let full = |needs| Ext4Error::Full { needs, leaves: capacity(bytes, count).unwrap_or_default(), inodes: count };
     let geometry = match Geometry::new(bytes, count) {
         Err(Ext4Error::TooSmall { .. }) => return Err(full(needs)),
@@ -127,6 +128,7 @@ pub(super) fn plan(tree: &FileTree, bytes: u64) -> Result<Plan<'_>, Ext4Error> {
     let mut allocator = Allocator::new(&geometry);
     // Only trees of extents are not counted yet; they are small beside the reserve.
     let journal = place(&mut inodes, &geometry, &mut allocator).ok_or_else(|| full(needs + needs / 100))?;
+    let journal = Some(journal).filter(|placed| !placed.extents.is_empty());
     let contents = Contents {
         position: allocator.position(),
         last_inode: inodes.iter().map(|inode| u64::from(inode.number)).max().unwrap_or_default(),
@@ -136,12 +138,10 @@ pub(super) fn plan(tree: &FileTree, bytes: u64) -> Result<Plan<'_>, Ext4Error> {
     Ok(Plan { geometry, inodes, journal, contents })
 }
 
-/// Gives all their blocks: journal, directories and the like, then files. `None` when the disk is full.
-fn place(inodes: &mut [Planned<'_>], geometry: &Geometry, allocator: &mut Allocator<'_>) -> Option<Option<Placed>> {
-    let journal = match journal::blocks(geometry.blocks) {
-        0 => None,
-        blocks => Some(Placed::take(blocks, allocator)?),
-    };
+/// Gives all their blocks: the journal, which it returns, directories and the like, then files. `None` when the disk is
+/// full.
+fn place(inodes: &mut [Planned<'_>], geometry: &Geometry, allocator: &mut Allocator<'_>) -> Option<Placed> {
+    let journal = Placed::take(journal::blocks(geometry.blocks), allocator)?;
     for inode in inodes.iter_mut() {
         if inode.xattrs.in_block.is_some() {
             inode.xattr_block = allocator.take_one()?;
@@ -171,10 +171,9 @@ fn number(tree: &FileTree) -> Result<Vec<Planned<'_>>, Ext4Error> {
             LOST_AND_FOUND => FIRST_INODE,
             _ => next,
         };
-        next = next.checked_add(u32::from(number == next)).ok_or(Ext4Error::TooManyFiles {
-            files: tree.nodes().len() as u64,
-            room: u64::from(u32::MAX),
-        })?;
+        next = next
+            .checked_add(u32::from(number == next))
+            .ok_or(Ext4Error::TooManyFiles { files: tree.nodes().len() as u64, room: u64::from(u32::MAX) })?;
         let xattrs = xattr::encode(&show(path), &node.xattrs)?;
         let links = if node.is_dir() { 2 } else { 0 };
         index_of.insert(path, inodes.len());

@@ -15,12 +15,7 @@ pub(crate) fn read(root: &Path) -> FileTree {
     FileTree::new(nodes, 0).unwrap()
 }
 
-fn visit(
-    at: &Path,
-    path: Vec<u8>,
-    nodes: &mut BTreeMap<TreePath, Node>,
-    seen: &mut HashMap<(u64, u64), TreePath>,
-) {
+fn visit(at: &Path, path: Vec<u8>, nodes: &mut BTreeMap<TreePath, Node>, seen: &mut HashMap<(u64, u64), TreePath>) {
     let meta = fs::symlink_metadata(at).unwrap();
     let kind = meta.file_type();
     let here = TreePath(path.clone());

@@ -1,5 +1,8 @@
 //! Formats against the programs that read them: `e2fsck`, `debugfs`, `fsck.fat`, `sgdisk`, `qemu-img`.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that panics has failed")]
+
+mod disk;
 mod ext4;
 mod host_tree;
 mod oracle;
