@@ -10,5 +10,5 @@ mod gpt;
 mod identity;
 pub mod qcow2;
 pub mod region;
-pub mod tree;
 pub mod tar;
+pub mod tree;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use imgc_plan::Digest;
-use imgc_store::TreePath;
+use imgc_store::{Entry, EntryKind, Merged, MergedEntry, TreePath};
 
 /// Why entries do not make a tree.
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +16,8 @@ pub enum TreeError {
         /// The entry.
         path: String,
     },
-    /// A hard link to something that is not a regular file.
-    #[error("`/{path}` is a hard link to `/{to}`, which is not a regular file in the image")]
+    /// A hard link to nothing, a directory or another link.
+    #[error("`/{path}` is a hard link to `/{to}`, which is not there or cannot have two names")]
     DanglingLink {
         /// The link.
         path: String,
@@ -73,7 +73,7 @@ pub enum NodeKind {
     File(Content),
     /// A symbolic link with its text.
     Symlink(Vec<u8>),
-    /// Another name of the regular file there.
+    /// Another name of what is there.
     Hardlink(TreePath),
     /// A named pipe.
     Fifo,
@@ -102,13 +102,30 @@ impl Node {
         Self { kind, mode, uid: 0, gid: 0, mtime, xattrs: BTreeMap::new() }
     }
 
+    /// One entry of a layer; nothing for a whiteout.
+    fn of_entry(merged: &MergedEntry) -> Option<Self> {
+        let kind = match &merged.kind {
+            EntryKind::Dir { .. } => NodeKind::Dir,
+            EntryKind::File { digest, size } => {
+                NodeKind::File(Content::Host { path: merged.host.clone(), size: *size, digest: Some(*digest) })
+            }
+            EntryKind::Symlink { target } => NodeKind::Symlink(target.clone()),
+            EntryKind::Hardlink { to } => NodeKind::Hardlink(to.clone()),
+            EntryKind::Fifo => NodeKind::Fifo,
+            EntryKind::Whiteout => return None,
+        };
+        let Entry { mode, uid, gid, mtime, xattrs, .. } = merged.entry.clone();
+        Some(Self { kind, mode, uid, gid, mtime, xattrs })
+    }
+
     /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         matches!(self.kind, NodeKind::Dir)
     }
 }
 
-/// A whole file tree. The root and every parent are there, names are valid, and hard links name regular files.
+/// A whole file tree. The root and every parent are there, names are valid, and hard links lead to what can have two
+/// names.
 #[derive(Debug, Clone)]
 pub struct FileTree {
     nodes: BTreeMap<TreePath, Node>,
@@ -136,12 +153,21 @@ impl FileTree {
                 return Err(TreeError::NotInDirectory { path: show(path) });
             }
             if let NodeKind::Hardlink(to) = &node.kind
-                && !matches!(tree.get(to).map(|node| &node.kind), Some(NodeKind::File(_)))
+                && tree.get(to).is_none_or(|node| matches!(node.kind, NodeKind::Dir | NodeKind::Hardlink(_)))
             {
                 return Err(TreeError::DanglingLink { path: show(path), to: show(to) });
             }
         }
         Ok(tree)
+    }
+
+    /// What layers show together. Missing parents and the root get time `epoch`.
+    ///
+    /// # Errors
+    /// As [`FileTree::new`]; layers of the store give none.
+    pub fn of_layers(merged: &Merged, epoch: i64) -> Result<Self, TreeError> {
+        let node = |entry: &MergedEntry| Some((entry.path.clone(), Node::of_entry(entry)?));
+        Self::new(merged.entries().iter().filter_map(node).collect(), epoch)
     }
 
     /// The node at `path`.
