@@ -8,6 +8,9 @@ use imgc_plan::Digest;
 
 use crate::{BackendError, Cx, Stream};
 
+/// Receives output as it comes. A name of its own, since `async_trait` would tie the slice to the call's lifetime.
+pub type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Send + Sync);
+
 /// A way to run programs and put files in a live machine. One call at a time.
 #[async_trait::async_trait]
 pub trait Channel: Send {
@@ -16,12 +19,7 @@ pub trait Channel: Send {
     /// When `cx.cancel` fires the program is stopped (terminate, 10 s, kill) with everything it started, and the
     /// result is [`BackendError::Interrupted`]. A timeout gives [`BackendError::TimedOut`] with `what` empty: the
     /// caller knows the step's name.
-    async fn exec(
-        &mut self,
-        exec: &Exec,
-        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
-        cx: &Cx,
-    ) -> Result<Exit, BackendError>;
+    async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError>;
 
     /// Puts files in place, each given by path in the guest. Missing parent directories are made (root, 0755); links
     /// on the way are followed inside the guest only. Content is hashed as it is read and must have the digest that

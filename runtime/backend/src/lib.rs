@@ -11,7 +11,7 @@ pub mod layer;
 pub mod machine;
 pub mod offers;
 
-pub use channel::{Channel, Exec, Exit, Owner, Placement, PlacementItem, PlacementKind, Program, Signal};
+pub use channel::{Channel, Exec, Exit, Output, Owner, Placement, PlacementItem, PlacementKind, Program, Signal};
 pub use context::{Cx, Settings};
 pub use error::{BackendError, Fault};
 pub use event::{Event, EventSink, Stream};

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use imgc_backend::{
-    Backend, BackendError, CameUp, Channel, Close, Cx, Event, Keep, Layer, Machine, MachineSpec, Stream,
+    Backend, BackendError, CameUp, Channel, Close, Cx, Event, Keep, Layer, Machine, MachineSpec, Output, Stream,
 };
 use imgc_plan::{Fingerprint, Node};
 
@@ -22,7 +22,7 @@ pub trait StepRunner: Send + Sync {
         node: &Node,
         channel: &mut dyn Channel,
         cx: &Cx,
-        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
+        output: Output<'_>,
     ) -> Result<(), BackendError>;
 }
 

@@ -8,15 +8,14 @@ mod copy;
 mod sh;
 mod shape;
 
-use imgc_backend::{BackendError, Channel, Cx, Stream};
+use imgc_backend::{BackendError, Channel, Cx};
 use imgc_plan::value::plain_record;
 use imgc_plan::{Node, Work};
 
 pub use args::{Cache, CopyArgs, Disconnect, ShArgs, Source, WriteArgs};
 pub use shape::{Field, Shape, shapes};
 
-/// Receives output of a step as it comes.
-pub type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Send + Sync);
+pub use imgc_backend::Output;
 
 /// Runs a step over a channel to its end.
 ///

@@ -77,12 +77,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Channel for Scripted {
-        async fn exec(
-            &mut self,
-            _: &Exec,
-            _: &(dyn Fn(Stream, &[u8]) + Send + Sync),
-            _: &Cx,
-        ) -> Result<Exit, BackendError> {
+        async fn exec(&mut self, _: &Exec, _: crate::Output<'_>, _: &Cx) -> Result<Exit, BackendError> {
             self.0.remove(0)
         }
 
