@@ -124,6 +124,11 @@ impl Store {
     pub fn specs(&self, package: &str) -> Result<HashMap<String, Payload>, StoreError> {
         self.index.specs(package)
     }
+
+    /// Everything remembered for all packages: package, address and spec, in this order.
+    pub fn all_specs(&self) -> Result<Vec<(String, String, Payload)>, StoreError> {
+        self.index.all_specs()
+    }
 }
 
 impl Index {
@@ -296,6 +301,13 @@ impl Index {
         self.run("look up specs", |connection| {
             let mut statement = connection.prepare("SELECT address, spec FROM specs WHERE package = ?")?;
             statement.query_map([package], |row| Ok((row.get(0)?, Payload(row.get(1)?))))?.collect()
+        })
+    }
+
+    fn all_specs(&self) -> Result<Vec<(String, String, Payload)>, StoreError> {
+        self.run("look up specs", |connection| {
+            let mut statement = connection.prepare("SELECT package, address, spec FROM specs ORDER BY 1, 2")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, Payload(row.get(2)?))))?.collect()
         })
     }
 }
