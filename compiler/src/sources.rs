@@ -52,6 +52,11 @@ impl Source {
 }
 
 impl Sources {
+    /// One module alone, which is [`ModuleId`] 0.
+    pub fn of(source: Source) -> Self {
+        Self { modules: vec![source] }
+    }
+
     /// Adds a module and names it.
     pub(crate) fn add(&mut self, source: Source) -> ModuleId {
         self.modules.push(source);
