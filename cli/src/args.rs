@@ -166,6 +166,9 @@ pub(crate) struct ApplyArgs {
     /// Runs every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Goes on with what does not depend on a step that failed
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Opens a new machine after so many steps of an image
     #[arg(long, value_name = "N")]
     pub(crate) max_chain: Option<NonZeroUsize>,

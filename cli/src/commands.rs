@@ -6,9 +6,18 @@ use crate::args::{Cli, Command, Global};
 use crate::exit::Outcome;
 use crate::terminal::Terminal;
 
+pub(crate) mod apply;
+pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod fmt;
 pub(crate) mod init;
+pub(crate) mod log;
+pub(crate) mod plan;
+pub(crate) mod show;
+pub(crate) mod test;
+pub(crate) mod update;
 pub(crate) mod version;
 
 /// What every command gets.
@@ -34,8 +43,16 @@ pub(crate) fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Init(args) => init::run(&args, cx.directory(), &terminal),
         Command::Check(args) => check::run(&args, &cx),
+        Command::Plan(args) => plan::run(&args, &cx),
+        Command::Apply(args) => apply::run(&args, &cx),
+        Command::Update(args) => update::run(&args, &cx),
+        Command::Test(args) => test::run(&args, &cx),
+        Command::Fmt(args) => fmt::run(&args, &cx),
+        Command::Show(args) => show::run(&args, &cx),
+        Command::Log(args) => log::run(&args, &cx),
+        Command::Cache(command) => cache::run(&command, &cx),
+        Command::Doctor(args) => doctor::run(&args, &cx),
         Command::Completions(args) => completions::run(&args, &terminal),
         Command::Version => version::run(&terminal),
-        _ => Err(crate::exit::Failure::environment("this command is not built yet")),
     }
 }

@@ -70,28 +70,29 @@ pub(crate) struct Failure {
 pub(crate) type Outcome = Result<Exit, Failure>;
 
 impl Failure {
-    fn new(exit: Exit, message: impl Into<String>) -> Self {
+    /// A failure that ends with this code.
+    pub(crate) fn with(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), causes: Vec::new(), help: None }
     }
 
     /// The program or something in the package does not hold.
     pub(crate) fn program(message: impl Into<String>) -> Self {
-        Self::new(Exit::Program, message)
+        Self::with(Exit::Program, message)
     }
 
     /// The command line asks for what makes no sense.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, message)
+        Self::with(Exit::Usage, message)
     }
 
     /// The environment lacks something.
     pub(crate) fn environment(message: impl Into<String>) -> Self {
-        Self::new(Exit::Environment, message)
+        Self::with(Exit::Environment, message)
     }
 
     /// A broken invariant of ours.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self::new(Exit::Internal, format!("internal error: {}; please report it", message.into()))
+        Self::with(Exit::Internal, format!("internal error: {}; please report it", message.into()))
     }
 
     /// For `map_err`: an operation on a file that the environment refused.
@@ -121,7 +122,7 @@ impl Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        let mut failure = Self::new(Exit::from(error.fault()), error.to_string());
+        let mut failure = Self::with(Exit::from(error.fault()), error.to_string());
         failure.help = error.help().map(str::to_owned);
         match error.source() {
             Some(source) => failure.because(source),

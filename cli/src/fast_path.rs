@@ -3,11 +3,15 @@
 //! It costs one read of the record and one stat of each path in it. Whatever is doubtful, such as a file that changed
 //! so shortly before it was read that its times cannot tell, means no record.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use imgc_plan::Digest;
 use serde::{Deserialize, Serialize};
+
+use crate::world::Asked;
 
 /// What a stat says about a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,5 +52,112 @@ impl Stamp {
         let limit = read.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
         let limit = i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX);
         modified.max(changed) >= limit
+    }
+}
+
+/// What an apply left for the next one, for `show` and for the fast path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// [`FORMAT`].
+    format: u32,
+    /// Over everything that is not a file: see [`key`].
+    key: Digest,
+    /// Whether the stamps can be trusted.
+    trusted: bool,
+    /// Every environment variable that was asked for, and its value.
+    variables: BTreeMap<String, Option<String>>,
+    /// Every file and directory that was looked at, before it was read.
+    stamps: Vec<(PathBuf, Stamp)>,
+    /// What was built, as it was placed.
+    pub(crate) artifacts: Vec<Shown>,
+    /// The files of the artifacts, after they were placed.
+    placed: Vec<(PathBuf, Stamp)>,
+    /// How many nodes the plan selected.
+    pub(crate) nodes: usize,
+}
+
+/// An artifact as `show` and the summary of `apply` tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    /// The output.
+    pub(crate) name: String,
+    /// `oci.archive`.
+    pub(crate) kind: String,
+    /// Where it is; none where it only has an id or stays in the store.
+    pub(crate) path: Option<PathBuf>,
+    /// BLAKE3 of its content; none for an image.
+    pub(crate) digest: Option<String>,
+    /// SHA-256 of the file.
+    pub(crate) sha256: Option<String>,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// What it is for.
+    pub(crate) platform: String,
+    /// Its id in another world.
+    pub(crate) id: Option<String>,
+    /// How to use it.
+    pub(crate) usage: Vec<String>,
+}
+
+const FORMAT: u32 = 1;
+
+/// A digest over everything that decides an apply and is no file: this very program, the arguments, the settings.
+pub(crate) fn key(parts: &serde_json::Value) -> Digest {
+    let program = std::env::current_exe().and_then(std::fs::metadata).map_or(Stamp::Missing, |meta| Stamp::of(&meta));
+    Digest::of(serde_json::json!([FORMAT, program, parts]).to_string().as_bytes())
+}
+
+impl Record {
+    /// Puts a record together after an apply that began at `began` and left `artifacts`.
+    pub(crate) fn new(
+        key: Digest,
+        asked: Asked,
+        artifacts: Vec<Shown>,
+        sums: &Path,
+        nodes: usize,
+        began: SystemTime,
+    ) -> Self {
+        let stamps: Vec<_> = asked.stamps.into_iter().collect();
+        let trusted = !stamps.iter().any(|(_, stamp)| stamp.is_racy(began));
+        let files = artifacts.iter().filter_map(|artifact| artifact.path.clone()).chain([sums.to_path_buf()]);
+        let placed = files.map(|path| (path.clone(), Stamp::of_link(&path))).collect();
+        Self { format: FORMAT, key, trusted, variables: asked.variables, stamps, artifacts, placed, nodes }
+    }
+
+    /// Reads the record of a package, if there is one that this imgc understands.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        let bytes = std::fs::read(path).ok()?;
+        let record: Self = serde_json::from_slice(&bytes).ok()?;
+        (record.format == FORMAT).then_some(record)
+    }
+
+    /// Keeps the record. One that cannot be kept only costs the next apply its short cut.
+    pub(crate) fn write(&self, path: &Path) {
+        let written = path.parent().map(std::fs::create_dir_all).transpose().and_then(|_| {
+            let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+            std::fs::write(&temporary, serde_json::to_vec(self)?)?;
+            std::fs::rename(&temporary, path)
+        });
+        if let Err(error) = written {
+            tracing::debug!("the record of this apply was not kept: {error}");
+        }
+    }
+
+    /// Whether nothing at all has changed since.
+    pub(crate) fn holds(&self, key: Digest) -> bool {
+        let variable_holds = |(name, value): (&String, &Option<String>)| std::env::var(name).ok() == *value;
+        let stamp_holds = |(path, stamp): &(PathBuf, Stamp)| {
+            // Paths are as they were found, all links followed: a link in the place of a file is a change.
+            let holds = Stamp::of_link(path) == *stamp;
+            if !holds {
+                tracing::info!("{} changed since the last apply", path.display());
+            }
+            holds
+        };
+        self.trusted
+            && self.key == key
+            && self.variables.iter().all(variable_holds)
+            && self.stamps.iter().all(stamp_holds)
+            && self.placed.iter().all(stamp_holds)
     }
 }

@@ -8,7 +8,11 @@ mod fast_path;
 mod lockfile;
 mod package;
 mod places;
+mod plan_file;
+mod registry;
 mod render;
+mod session;
+mod signals;
 mod terminal;
 mod world;
 
@@ -21,6 +25,10 @@ use crate::exit::{Exit, Failure};
 use crate::terminal::{Style, Terminal, paint};
 
 fn main() -> ExitCode {
+    // The keeper of a step is this same program; it must not do anything else first.
+    if std::env::args_os().nth(1).is_some_and(|first| first == imgc_rootfs::step_init::ARGUMENT) {
+        return imgc_rootfs::step_init::main();
+    }
     report_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -30,11 +38,23 @@ fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::new(cli.global.color);
+    log_to_stderr(cli.global.verbose, terminal.err_color);
     let exit = commands::run(cli).unwrap_or_else(|failure| {
         print_failure(&terminal, &failure);
         failure.exit
     });
     ExitCode::from(exit.code())
+}
+
+/// `-v` shows what the parts have to say about their work.
+fn log_to_stderr(verbose: u8, color: bool) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(color).without_time().with_writer(std::io::stderr).init();
 }
 
 fn print_failure(terminal: &Terminal, failure: &Failure) {

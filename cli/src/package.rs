@@ -45,8 +45,9 @@ pub(crate) struct ManifestSettings {
     pub(crate) epoch: Option<i64>,
     /// PEM files of further certificate authorities, relative to the package.
     pub(crate) ca_files: Vec<PathBuf>,
-    /// The most bytes that the store may keep, such as `40GiB`.
-    pub(crate) cache_size: Option<String>,
+    /// The most bytes that the store may keep, written such as `"40GiB"`.
+    #[serde(deserialize_with = "size")]
+    pub(crate) cache_size: Option<u64>,
     /// Where archives and registries are read instead.
     pub(crate) mirrors: Mirrors,
 }
@@ -170,6 +171,17 @@ fn read_manifest(root: &Path) -> Result<Manifest, Failure> {
             Err(Failure::program(format!("`{MANIFEST}` asks for edition {other}, this imgc knows edition 1")))
         }
     }
+}
+
+/// A size as the language writes it.
+fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1_u64 << 40)];
+    let read = units.iter().find_map(|(unit, bytes)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*bytes)
+    });
+    read.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a size such as `40GiB`")))
 }
 
 fn env_text(name: &str) -> Option<String> {

@@ -1,3 +1,8 @@
-//! How things look to people.
+//! How things look to people, and to programs that read JSON.
 
 pub(crate) mod diagnostic;
+pub(crate) mod failure;
+pub(crate) mod lock;
+pub(crate) mod plan;
+pub(crate) mod progress;
+pub(crate) mod text;

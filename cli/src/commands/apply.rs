@@ -1,0 +1,260 @@
+//! `imgc apply`: builds what is not there yet.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use imgc_backend::{Cx, Fault};
+use imgc_engine::{Applied, ApplyError, CacheUse, LockChange, LockMode, Options, Outcome as NodeEnd, Run, Selection};
+use imgc_plan::{Address, Digest, Plan};
+use serde_json::json;
+
+use crate::args::{ApplyArgs, Format};
+use crate::arguments::{Arguments, Said};
+use crate::commands::show::{self, Shown};
+use crate::commands::{Context, log};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::fast_path::{self, Record};
+use crate::lockfile::{self, LOCK};
+use crate::package::{self, MANIFEST, Package};
+use crate::places::Places;
+use crate::plan_file::PlanFile;
+use crate::render::progress::Progress;
+use crate::render::text::{count, duration};
+use crate::render::{failure, lock};
+use crate::session::{Compiled, Session, runtime};
+use crate::signals::Stop;
+use crate::terminal::{Style, paint};
+
+/// What is to be applied, before anything was looked at.
+struct Job<'a> {
+    args: &'a ApplyArgs,
+    cx: &'a Context,
+    package: Package,
+    places: Places,
+    said: Said,
+    targets: Vec<String>,
+    out_dir: PathBuf,
+    obeys: Option<PlanFile>,
+}
+
+/// Builds the outputs of a program.
+pub(crate) fn run(args: &ApplyArgs, cx: &Context) -> Outcome {
+    let job = Job::new(args, cx)?;
+    if let Some(exit) = job.fast_path() {
+        return Ok(exit);
+    }
+    let settings = job.package.settings();
+    let session = Session::open(job.package.clone(), job.places.clone(), settings, cx)?;
+    let began = SystemTime::now();
+    let arguments = Arguments::read(job.said.clone())?;
+    let compiled = match session.compile(arguments, args.format.format) {
+        Ok(compiled) => compiled,
+        Err(exit) => return Ok(exit),
+    };
+    let result = runtime()?.block_on(job.build(&session, compiled, began));
+    session.save_stat_cache();
+    result
+}
+
+impl<'a> Job<'a> {
+    fn new(args: &'a ApplyArgs, cx: &'a Context) -> Result<Self, Failure> {
+        let places = Places::new(cx.global.cache_dir.as_deref())?;
+        let obeys = args.plan.as_deref().map(PlanFile::read).transpose()?;
+        let (package, said, targets) = match &obeys {
+            Some(file) => {
+                let package = Package::find(None, Some(&file.package.join(&file.entry)))?;
+                (package, file.arguments.clone(), file.targets.clone())
+            }
+            None => {
+                let (path, targets) = package::split_targets(&args.targets)?;
+                (Package::find(cx.directory(), path.as_deref())?, Said::new(&args.params)?, targets)
+            }
+        };
+        let out_dir = match &args.out_dir {
+            Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,
+            None => package.root.join("out"),
+        };
+        Ok(Self { args, cx, package, places, said, targets, out_dir, obeys })
+    }
+
+    fn record(&self) -> PathBuf {
+        self.places.record(&self.package.root, &self.package.entry)
+    }
+
+    /// Everything that decides the apply and is no file of the program.
+    fn key(&self) -> Digest {
+        let read = |name: &str| Digest::of(&std::fs::read(self.package.root.join(name)).unwrap_or_default());
+        let sums = |file: &PathBuf| Digest::of(&std::fs::read(file).unwrap_or_default());
+        fast_path::key(&json!({
+            "package": self.package.root, "entry": self.package.entry, "out": self.out_dir, "targets": self.targets,
+            "said": self.said, "vars": self.said.vars.iter().map(sums).collect::<Vec<_>>(),
+            "lock": read(LOCK), "manifest": read(MANIFEST),
+        }))
+    }
+
+    /// Ends at once where nothing has changed since the last apply.
+    fn fast_path(&self) -> Option<Exit> {
+        let args = self.args;
+        if args.no_cache || !args.rerun.is_empty() || self.obeys.is_some() {
+            return None;
+        }
+        let began = Instant::now();
+        let record = Record::read(&self.record()).filter(|record| record.holds(self.key()))?;
+        self.summary(&record.artifacts, 0, record.nodes, began.elapsed());
+        Some(Exit::Done)
+    }
+
+    async fn build(&self, session: &Session, compiled: Compiled, began: SystemTime) -> Outcome {
+        let stop = Stop::new();
+        let progress =
+            Progress::new(self.cx.terminal, self.args.format.format, self.cx.global.verbose > 0, &compiled.plan);
+        let cx = session.circumstances(&stop.now, progress.sink());
+        let work = self.locked_and_built(session, compiled, began, &stop, &progress, &cx);
+        let result = stop.while_running(work, |text| progress.say(text)).await;
+        progress.finish();
+        result?
+    }
+
+    async fn locked_and_built(
+        &self,
+        session: &Session,
+        compiled: Compiled,
+        began: SystemTime,
+        stop: &Stop,
+        progress: &Progress,
+        cx: &Cx,
+    ) -> Outcome {
+        let Compiled { mut plan, asked } = compiled;
+        if let Some(file) = &self.obeys {
+            file.still_holds(&plan, &lockfile::read(&self.package.root)?)?;
+            plan = file.plan.clone();
+        }
+        let selection = session.select(&plan, &self.targets)?;
+        let changes = self.lock(session, &mut plan, &selection, cx).await?;
+        changes.iter().for_each(|change| progress.say(&lock::added(change)));
+        let plan = Arc::new(plan);
+        let options = self.options(session, stop, &plan)?;
+        if self.cx.terminal.live {
+            progress.expect(expected(session, &plan, &selection, &options, cx).await);
+        }
+        let started = Instant::now();
+        let result = imgc_engine::apply(&session.engine, &plan, &selection, &options, cx).await;
+        progress.finish();
+        match result {
+            Ok(applied) => {
+                let artifacts = show::artifacts(&applied);
+                let sums = self.out_dir.join("SHA256SUMS");
+                Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
+                    .write(&self.record());
+                self.done(&applied, &artifacts, started.elapsed());
+                Ok(Exit::Done)
+            }
+            Err(error) => self.failed(session, &plan, error),
+        }
+    }
+
+    async fn lock(
+        &self,
+        session: &Session,
+        plan: &mut Plan,
+        selection: &Selection,
+        cx: &Cx,
+    ) -> Result<Vec<LockChange>, Failure> {
+        let mode = if self.args.locked || self.obeys.is_some() { LockMode::Locked } else { LockMode::AddMissing };
+        session.lock(plan, &mode, Some(&selection.nodes), cx).await
+    }
+
+    fn options(&self, session: &Session, stop: &Stop, plan: &Plan) -> Result<Options, Failure> {
+        let args = self.args;
+        let run = Run::begin(&self.places.runs).map_err(|error| {
+            Failure::environment("cannot keep logs of this run")
+                .because(&error)
+                .help("set XDG_STATE_HOME to a writable directory")
+        })?;
+        let addresses = plan.nodes.iter().map(|node| node.address.to_string());
+        log::note_run(run.dir(), &self.package, addresses);
+        let defaults = Options::default();
+        Ok(Options {
+            jobs: args.jobs.unwrap_or(defaults.jobs),
+            rerun: args.rerun.iter().cloned().map(Address).collect(),
+            cache: if args.no_cache { CacheUse::Ignore } else { CacheUse::Use },
+            max_chain: args.max_chain.map(std::num::NonZeroUsize::get),
+            keep_going: args.keep_going,
+            stop: stop.politely.clone(),
+            out_dir: Some(self.out_dir.clone()),
+            run: Some(Arc::new(run)),
+            budget: session.budget(),
+            ..defaults
+        })
+    }
+
+    fn done(&self, applied: &Applied, artifacts: &[Shown], took: Duration) {
+        for finding in &applied.findings {
+            self.cx.terminal.warning(finding);
+        }
+        let ran = applied.nodes.iter().filter(|node| node.outcome != NodeEnd::Cached).count();
+        self.summary(artifacts, ran, applied.nodes.len() - ran, took);
+    }
+
+    fn summary(&self, artifacts: &[Shown], ran: usize, cached: usize, took: Duration) {
+        let terminal = &self.cx.terminal;
+        match self.args.format.format {
+            Format::Json => terminal.out(json!({
+                "format": 1, "event": "applied", "ran": ran, "cached": cached,
+                "seconds": took.as_secs_f64(), "artifacts": artifacts,
+            })),
+            Format::Human => {
+                for artifact in artifacts {
+                    terminal.out(show::line(artifact, terminal));
+                }
+                let text = format!("{} run, {cached} cached, {}", count(ran, "node"), duration(took));
+                terminal.out(paint(terminal.out_color, Style::Bold, text));
+            }
+        }
+    }
+
+    fn failed(&self, session: &Session, plan: &Plan, error: ApplyError) -> Outcome {
+        let terminal = &self.cx.terminal;
+        let exit = Exit::from(error.fault());
+        let message = error.to_string();
+        if self.args.format.format == Format::Json {
+            terminal.out(json!({ "format": 1, "event": "error", "message": message, "exit": exit.code() }));
+        }
+        match error {
+            ApplyError::Engine(error) => Err(session.engine_failure(plan, error)),
+            ApplyError::Failed(failures) => {
+                for failure in failures.iter().filter(|failure| failure.error.fault() != Fault::Interrupted) {
+                    failure::node(terminal, plan, &self.package.root, failure);
+                }
+                terminal.err("what was built before stays cached; the next apply goes on from there");
+                Ok(exit)
+            }
+            ApplyError::Interrupted { left } => {
+                terminal
+                    .err(format_args!("interrupted with {} left; what was built stays cached", count(left, "node")));
+                Ok(exit)
+            }
+        }
+    }
+}
+
+/// How long nodes took last time; nothing where that cannot be told.
+async fn expected(
+    session: &Session,
+    plan: &Plan,
+    selection: &Selection,
+    options: &Options,
+    cx: &Cx,
+) -> BTreeMap<imgc_plan::NodeId, Duration> {
+    let forecast = imgc_engine::forecast(&session.engine, plan, selection, options, cx).await;
+    let nodes = forecast.map(|forecast| forecast.nodes).unwrap_or_default();
+    nodes.into_iter().filter_map(|node| Some((node.node, node.took?))).collect()
+}
+
+/// For messages: a path below the current directory without what is above it.
+pub(crate) fn shown_path(path: &Path) -> std::path::Display<'_> {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display()
+}

@@ -1,0 +1,36 @@
+//! Everything that is built in, by the name users write: the one place that lists backends and knows who runs steps.
+
+use std::sync::Arc;
+
+use imgc_backend::{Backend, BackendError, Channel, Cx, Need, Output, Settings};
+use imgc_engine::{Backends, StepRunner};
+use imgc_plan::Node;
+use imgc_store::Store;
+
+/// All backends.
+pub(crate) fn backends(store: &Arc<Store>, settings: &Arc<Settings>) -> Backends {
+    let _ = (store, settings);
+    let all: [Arc<dyn Backend>; 0] = [];
+    all.into_iter().map(|backend| (backend.offers().backend, backend)).collect()
+}
+
+/// Runs steps by `imgc-guest`.
+pub(crate) struct Guest;
+
+#[async_trait::async_trait]
+impl StepRunner for Guest {
+    async fn run(
+        &self,
+        node: &Node,
+        channel: &mut dyn Channel,
+        cx: &Cx,
+        output: Output<'_>,
+    ) -> Result<(), BackendError> {
+        imgc_guest::run_step(node, channel, cx, output).await
+    }
+}
+
+/// The host tools of all backends.
+pub(crate) fn needs() -> Vec<Need> {
+    Vec::new()
+}

@@ -1,0 +1,90 @@
+//! What a failed run tells: the place in the program, the last lines of the step, where the whole log is.
+
+use std::path::Path;
+
+use imgc_engine::{EngineError, Failure as NodeFailure, Refused};
+use imgc_plan::{NodeId, Plan};
+
+use super::diagnostic::{Pointer, pointed};
+use crate::terminal::{Style, Terminal, paint};
+
+/// Prints a node that failed.
+pub(crate) fn node(terminal: &Terminal, plan: &Plan, package: &Path, failure: &NodeFailure) {
+    let mut message = format!("{} failed", failure.address);
+    let causes = causes(&failure.error);
+    let label = causes.first().cloned().unwrap_or_default();
+    if let Some(rest) = causes.get(1) {
+        message = format!("{message}: {rest}");
+    }
+    at(terminal, plan, package, failure.node, &message, &label, failure.error.help());
+    let color = terminal.err_color;
+    if !failure.last_lines.is_empty() {
+        let heading = format!("last {} of its output:", super::text::count(failure.last_lines.len(), "line"));
+        terminal.err(format_args!("  {}", paint(color, Style::Bold, heading)));
+        for line in &failure.last_lines {
+            terminal.err(format_args!("  {} {line}", paint(color, Style::Dim, "│")));
+        }
+    }
+    if let Some(log) = &failure.log {
+        terminal.err(format_args!("  {} {}", paint(color, Style::Bold, "log:"), log.display()));
+    }
+}
+
+/// Prints a node that cannot be built here.
+pub(crate) fn refused(terminal: &Terminal, plan: &Plan, package: &Path, refused: &Refused) {
+    let message = format!("{}: {}", refused.address, refused.message);
+    at(terminal, plan, package, refused.node, &message, "asked for here", refused.help.as_deref());
+}
+
+/// Prints a source that cannot be locked, where the error is about one; whether it was.
+pub(crate) fn lock(terminal: &Terminal, plan: &Plan, package: &Path, error: &EngineError) -> bool {
+    let EngineError::Lock { node, source, .. } = error else { return false };
+    let causes = causes(source);
+    let label = causes.join(": ");
+    at(terminal, plan, package, *node, &error.to_string(), &label, source.help());
+    true
+}
+
+fn at(terminal: &Terminal, plan: &Plan, package: &Path, node: NodeId, message: &str, label: &str, help: Option<&str>) {
+    let shown = plan.node(node).span.as_ref().and_then(|span| {
+        // A module of the standard library is no file of the package.
+        let text = std::fs::read_to_string(package.join(&span.file)).ok()?;
+        let line = text.get(..span.start as usize)?.matches('\n').count() + 1;
+        (line == span.line as usize).then_some((span, text))
+    });
+    if let Some((span, text)) = shown {
+        let pointer = Pointer {
+            path: &span.file,
+            text: &text,
+            range: span.start as usize..first_line(&text, span.start as usize, span.end as usize),
+            label: label.to_owned(),
+            message: message.to_owned(),
+            help: help.map(str::to_owned),
+        };
+        terminal.err(pointed(&pointer, terminal).trim_end_matches('\n'));
+        return;
+    }
+    let color = terminal.err_color;
+    terminal.err(format_args!("{} {message}", paint(color, Style::Red, "error:")));
+    terminal.err(format_args!("  because: {label}"));
+    if let Some(help) = help {
+        terminal.err(format_args!("  {} {help}", paint(color, Style::Cyan, "help:")));
+    }
+}
+
+/// The end of the first line of a range: the head of a step is enough to find it.
+fn first_line(text: &str, start: usize, end: usize) -> usize {
+    let range = text.get(start..end).unwrap_or_default();
+    start + range.find('\n').unwrap_or(range.len())
+}
+
+/// The error and all that is behind it.
+pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let mut found = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        found.push(error.to_string());
+        next = error.source();
+    }
+    found
+}

@@ -1,0 +1,166 @@
+//! A plan and its forecast as a tree for people, and as JSON.
+
+use std::collections::BTreeMap;
+
+use imgc_engine::{Forecast, NodeForecast, Selection, Standing};
+use imgc_plan::{Image, NodeId, OutputValue, Plan, Work};
+use serde_json::json;
+
+use super::text::{count, duration};
+use crate::terminal::{Style, Terminal, paint};
+
+/// The four marks of a plan.
+fn mark(standing: &Standing) -> (&'static str, Style) {
+    match standing {
+        Standing::Cached => ("=", Style::Dim),
+        Standing::New => ("+", Style::Green),
+        Standing::Changed { .. } | Standing::Follows { .. } => ("~", Style::Yellow),
+        Standing::Pending { .. } => ("?", Style::Cyan),
+    }
+}
+
+/// What the lines are made from.
+struct Tree<'a> {
+    plan: &'a Plan,
+    by_node: BTreeMap<NodeId, &'a NodeForecast>,
+    terminal: &'a Terminal,
+    lines: Vec<String>,
+}
+
+/// The whole text that `imgc plan` prints, without a line end.
+pub(crate) fn text(plan: &Plan, selection: &Selection, forecast: &Forecast, terminal: &Terminal) -> String {
+    let by_node = forecast.nodes.iter().map(|node| (node.node, node)).collect();
+    let mut tree = Tree { plan, by_node, terminal, lines: Vec::new() };
+    plan.images.iter().for_each(|image| tree.image(image));
+    tree.outputs(selection);
+    tree.lines.push(summary(forecast, terminal));
+    tree.lines.join("\n")
+}
+
+impl Tree<'_> {
+    fn paint(&self, style: Style, text: &str) -> String {
+        paint(self.terminal.out_color, style, text)
+    }
+
+    fn image(&mut self, image: &Image) {
+        let nodes: Vec<NodeId> = image.nodes.iter().copied().filter(|id| self.by_node.contains_key(id)).collect();
+        if nodes.is_empty() {
+            return;
+        }
+        let from = image.from.as_ref().map(|from| format!(", from {from}")).unwrap_or_default();
+        let about = self.paint(Style::Dim, &format!("({}{from})", image.platform));
+        self.lines.push(format!("{} {about}", self.paint(Style::Bold, &image.address.0)));
+        for id in nodes {
+            self.node(id, &image.address.0);
+        }
+        self.lines.push(String::new());
+    }
+
+    fn node(&mut self, id: NodeId, below: &str) {
+        let Some(forecast) = self.by_node.get(&id) else { return };
+        let node = self.plan.node(id);
+        let address =
+            node.address.0.strip_prefix(below).map_or(node.address.0.as_str(), |rest| rest.trim_start_matches('/'));
+        let name = match &node.work {
+            Work::Source(source) => match &source.locked {
+                Some(locked) => format!("{address}: {} {}", node.kind, self.paint(Style::Dim, &locked.name)),
+                None => format!("{address}: {}", node.kind),
+            },
+            Work::Step(_) => address.to_owned(),
+            Work::Artifact(_) => format!("{address}: {}", node.kind),
+        };
+        let (mark, style) = mark(&forecast.standing);
+        let why = self.why(&forecast.standing);
+        self.lines.push(format!("  {} {name}{why}", self.paint(style, mark)));
+    }
+
+    /// What stands behind the name: nothing for what is cached.
+    fn why(&self, standing: &Standing) -> String {
+        let text = match standing {
+            Standing::Cached | Standing::New => return String::new(),
+            Standing::Changed { cause, following: 0 } => format!("will run: {cause}"),
+            Standing::Changed { cause, following: 1 } => format!("will run: {cause}, 1 node follows from it"),
+            Standing::Changed { cause, following } => {
+                format!("will run: {cause}, {} follow from it", count(*following, "node"))
+            }
+            Standing::Pending { below } => format!("depends on what {} leaves", self.plan.node(*below).address),
+            Standing::Follows { below } => format!("will run after {}", self.plan.node(*below).address),
+        };
+        format!("  {}", self.paint(Style::Dim, &text))
+    }
+
+    fn outputs(&mut self, selection: &Selection) {
+        if self.plan.outputs.is_empty() {
+            self.lines.push("no outputs: nothing is built".to_owned());
+            return;
+        }
+        self.lines.push(self.paint(Style::Bold, "outputs"));
+        for target in &selection.targets {
+            let node = self.plan.node(target.node);
+            let Some(forecast) = self.by_node.get(&target.node) else { continue };
+            let (mark, style) = mark(&forecast.standing);
+            let file = target.file.as_ref().map(|file| format!(" → {file}")).unwrap_or_default();
+            let kind = if target.file.is_some() { node.kind.as_str() } else { "image" };
+            let why = self.why(&forecast.standing);
+            self.lines.push(format!("  {} {}: {kind}{file}{why}", self.paint(style, mark), target.name));
+        }
+        for output in &self.plan.outputs {
+            match &output.value {
+                OutputValue::Text(text) => self.lines.push(format!("    {} = {text}", output.name)),
+                OutputValue::None => self.lines.push(format!("    {} = none", output.name)),
+                OutputValue::Artifact { .. } | OutputValue::Image(_) | OutputValue::List(_) | OutputValue::Map(_) => {}
+            }
+        }
+        self.lines.push(String::new());
+    }
+}
+
+/// `3 to run, 14 cached, about 12s`.
+pub(crate) fn summary(forecast: &Forecast, terminal: &Terminal) -> String {
+    let mut parts = vec![format!("{} to run", forecast.to_run)];
+    if forecast.pending > 0 {
+        parts.push(format!("{} pending", forecast.pending));
+    }
+    parts.push(format!("{} cached", forecast.cached));
+    if let Some(estimate) = forecast.estimate.filter(|_| forecast.to_run > 0) {
+        parts.push(format!("about {}", duration(estimate)));
+    }
+    paint(terminal.out_color, Style::Bold, parts.join(", "))
+}
+
+/// The forecast as one JSON value.
+pub(crate) fn document(plan: &Plan, forecast: &Forecast) -> serde_json::Value {
+    let nodes: Vec<_> = forecast
+        .nodes
+        .iter()
+        .map(|node| {
+            let (mark, _) = mark(&node.standing);
+            let (cause, below) = match &node.standing {
+                Standing::Cached | Standing::New => (None, None),
+                Standing::Changed { cause, .. } => (Some(cause.to_string()), None),
+                Standing::Pending { below } | Standing::Follows { below } => {
+                    (None, Some(plan.node(*below).address.to_string()))
+                }
+            };
+            json!({
+                "address": node.address,
+                "kind": plan.node(node.node).kind,
+                "mark": mark,
+                "cause": cause,
+                "below": below,
+                "seconds": node.took.map(|took| took.as_secs_f64()),
+            })
+        })
+        .collect();
+    json!({
+        "format": 1,
+        "nodes": nodes,
+        "to_run": forecast.to_run,
+        "pending": forecast.pending,
+        "cached": forecast.cached,
+        "estimate_seconds": forecast.estimate.map(|time| time.as_secs_f64()),
+        "refused": forecast.refused.iter().map(|refused| json!({
+            "address": refused.address, "message": refused.message, "help": refused.help,
+        })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,182 @@
+//! What the commands that plan and build share: namespaces, store, engine, compilation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imgc_backend::{Cx, EventSink, Settings};
+use imgc_engine::{Engine, EngineError, LockChange, LockMode, Selection};
+use imgc_plan::{NodeId, Plan};
+use imgc_store::{StatCache, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Format;
+use crate::arguments::Arguments;
+use crate::commands::Context;
+use crate::exit::{Exit, Failure};
+use crate::lockfile;
+use crate::package::Package;
+use crate::places::Places;
+use crate::registry;
+use crate::render::{diagnostic, failure};
+use crate::terminal::Terminal;
+use crate::world::{Asked, DiskWorld};
+
+/// A package with the store and the engine that build it.
+pub(crate) struct Session {
+    /// The package.
+    pub(crate) package: Package,
+    /// Where things are kept.
+    pub(crate) places: Places,
+    /// How the outside is reached.
+    pub(crate) settings: Arc<Settings>,
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// Where output goes.
+    pub(crate) terminal: Terminal,
+    stat_cache: Arc<StatCache>,
+}
+
+/// A program that was compiled.
+pub(crate) struct Compiled {
+    /// Its plan.
+    pub(crate) plan: Plan,
+    /// What the compiler looked at.
+    pub(crate) asked: Asked,
+}
+
+impl Session {
+    /// Enters the namespaces and opens the store. No thread may exist yet.
+    pub(crate) fn open(package: Package, places: Places, settings: Settings, cx: &Context) -> Result<Self, Failure> {
+        enter()?;
+        let store = Arc::new(open_store(&places, &cx.terminal)?);
+        let settings = Arc::new(settings);
+        let engine = Engine {
+            store: store.clone(),
+            backends: registry::backends(&store, &settings),
+            steps: Arc::new(registry::Guest),
+            package: format!("{}/{}", package.root.display(), package.entry),
+        };
+        let stat_cache = Arc::new(StatCache::open(&places.store.join("stat-cache")));
+        Ok(Self { package, places, settings, engine, terminal: cx.terminal, stat_cache })
+    }
+
+    /// Makes the plan; prints what the compiler says.
+    ///
+    /// # Errors
+    /// The exit code to end with, where the program does not hold.
+    pub(crate) fn compile(&self, arguments: Arguments, format: Format) -> Result<Compiled, Exit> {
+        let stat_cache = self.stat_cache.clone();
+        let hash = Box::new(move |path: &std::path::Path, _: &std::fs::Metadata| stat_cache.digest(path));
+        let world = DiskWorld::new(&self.package.root, arguments, hash);
+        let planned = imgc_compiler::plan(&world, &self.package.entry);
+        if planned.plan.is_none() || !planned.diagnostics.is_empty() {
+            diagnostic::print(&self.terminal, format, &planned.diagnostics, &planned.sources);
+        }
+        let plan = planned.plan.ok_or(Exit::Program)?;
+        Ok(Compiled { plan, asked: world.asked() })
+    }
+
+    /// Keeps the digests of files for the next time.
+    pub(crate) fn save_stat_cache(&self) {
+        // A cache that cannot be kept only costs time.
+        if let Err(error) = self.stat_cache.save() {
+            tracing::debug!("the stat cache was not kept: {error}");
+        }
+    }
+
+    /// The circumstances of calls into the engine.
+    pub(crate) fn circumstances(&self, cancel: &CancellationToken, events: EventSink) -> Cx {
+        Cx {
+            cancel: cancel.clone(),
+            events,
+            node: None,
+            package: self.package.root.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// What the store may take, in bytes.
+    pub(crate) fn budget(&self) -> Option<u64> {
+        self.package.manifest.settings.cache_size.or_else(|| imgc_store::default_budget(&self.engine.store).ok())
+    }
+
+    /// Locks the sources of the selected nodes, writes `imgc.lock` where it changed and returns what changed.
+    pub(crate) async fn lock(
+        &self,
+        plan: &mut Plan,
+        mode: &LockMode,
+        nodes: Option<&BTreeSet<NodeId>>,
+        cx: &Cx,
+    ) -> Result<Vec<LockChange>, Failure> {
+        let before = lockfile::read(&self.package.root)?;
+        let mut lock = before.clone();
+        let result = imgc_engine::lock_sources(&self.engine, plan, &mut lock, mode, nodes, cx).await;
+        // What was locked before a failure is kept: the next attempt need not ask again.
+        if lock.sources != before.sources {
+            lockfile::write(&self.package.root, &lock)?;
+        }
+        result.map_err(|error| self.engine_failure(plan, error))
+    }
+
+    /// Selects what was asked for.
+    pub(crate) fn select(&self, plan: &Plan, targets: &[String]) -> Result<Selection, Failure> {
+        imgc_engine::select(plan, targets).map_err(|error| self.engine_failure(plan, error))
+    }
+
+    /// An error of the engine as a failure; what points at the program is printed at once.
+    pub(crate) fn engine_failure(&self, plan: &Plan, error: EngineError) -> Failure {
+        let exit = Exit::from(error.fault());
+        if let EngineError::Refused(refused) = &error {
+            for refused in refused {
+                failure::refused(&self.terminal, plan, &self.package.root, refused);
+            }
+            return Failure::with(exit, "nothing was started");
+        }
+        if failure::lock(&self.terminal, plan, &self.package.root, &error) {
+            return Failure::with(exit, "nothing was started");
+        }
+        let mut made = Failure::with(exit, error.to_string());
+        made.help = error.help();
+        match std::error::Error::source(&error) {
+            Some(source) => made.because(source),
+            None => made,
+        }
+    }
+}
+
+/// Enters the namespaces in which trees are read and written. No thread may exist yet.
+pub(crate) fn enter() -> Result<(), Failure> {
+    match imgc_rootfs::enter() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let mut failure = Failure::environment(error.message);
+            failure.help = Some(error.help.unwrap_or_else(|| "`imgc doctor` tells what this machine lacks".to_owned()));
+            Err(failure)
+        }
+    }
+}
+
+/// Opens the store and passes on what it has to say.
+pub(crate) fn open_store(places: &Places, terminal: &Terminal) -> Result<Store, Failure> {
+    let store = Store::open(&places.store).map_err(|error| store_failure(&error))?;
+    store.notes().iter().for_each(|note| terminal.note(&note.0));
+    Ok(store)
+}
+
+/// An error of the store as a failure.
+pub(crate) fn store_failure(error: &imgc_store::StoreError) -> Failure {
+    let mut failure = Failure::environment(error.to_string());
+    failure.help = error.help();
+    match std::error::Error::source(error) {
+        Some(source) => failure.because(source),
+        None => failure,
+    }
+}
+
+/// The runtime for what waits.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the threads that steps run on"))
+}
