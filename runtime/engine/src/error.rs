@@ -145,8 +145,7 @@ impl EngineError {
             }
             Self::UnknownName { .. } | Self::UnknownSource { .. } | Self::NotLocked { .. } => Fault::Program,
             Self::Lock { source, .. } | Self::Presence { source, .. } => source.fault(),
-            Self::Store { .. } => Fault::Environment,
-            Self::Io { .. } => Fault::Environment,
+            Self::Store { .. } | Self::Io { .. } => Fault::Environment,
             Self::Interrupted => Fault::Interrupted,
             Self::Internal { .. } => Fault::Internal,
         }
@@ -164,9 +163,9 @@ impl EngineError {
                 Some("run the command without --locked once to add it, and commit imgc.lock".to_owned())
             }
             Self::Lock { source, .. } | Self::Presence { source, .. } => source.help().map(str::to_owned),
+            Self::Store { source, .. } => source.help(),
             Self::UnknownName { .. }
             | Self::UnknownSource { .. }
-            | Self::Store { .. }
             | Self::Io { .. }
             | Self::Interrupted
             | Self::Internal { .. } => None,

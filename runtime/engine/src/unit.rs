@@ -169,27 +169,24 @@ impl Task<'_> {
             .ok_or_else(|| self.missing(id))?;
         let fingerprint = fingerprint(plan, id, &states);
         let spec = spec(plan, id, &states);
-        if let Some(result) = self.find(id, fingerprint).await? {
-            return self.cached(id, fingerprint, spec, result);
-        }
+        // First the lease, then the look: whoever had it before may have built it.
         let lease = self.lease(id, fingerprint).await?;
-        // Whoever had the lease may have built it.
-        if let Some(result) = self.find(id, fingerprint).await? {
-            return self.cached(id, fingerprint, spec, result);
+        let known = read_entry(&self.shared.engine, plan, id, fingerprint).map_err(of_engine)?.map(Arc::new);
+        if let Some(result) = &known
+            && self.may_be_used(id, result).await?
+        {
+            return self.cached(id, fingerprint, spec, result.clone());
         }
-        self.execute(id, fingerprint, spec, lease, chain).await
+        self.execute(id, fingerprint, spec, lease, known, chain).await
     }
 
-    /// The known result, where it may and can be used.
-    async fn find(&self, id: NodeId, fingerprint: Fingerprint) -> Result<Option<Arc<NodeResult>>, BackendError> {
+    /// Whether a known result may and can be used.
+    async fn may_be_used(&self, id: NodeId, result: &Arc<NodeResult>) -> Result<bool, BackendError> {
         let shared = self.shared;
         if shared.forced.why(id).is_some() {
-            return Ok(None);
+            return Ok(false);
         }
-        let entry = read_entry(&shared.engine, &shared.plan, id, fingerprint).map_err(of_engine)?;
-        let Some(result) = entry.map(Arc::new) else { return Ok(None) };
-        let there = is_there(&shared.engine, &shared.plan, id, &result, &shared.cx).await.map_err(of_engine)?;
-        Ok(there.then_some(result))
+        is_there(&shared.engine, &shared.plan, id, result, &shared.cx).await.map_err(of_engine)
     }
 
     async fn lease(&self, id: NodeId, fingerprint: Fingerprint) -> Result<Lease, BackendError> {
@@ -218,11 +215,11 @@ impl Task<'_> {
         fingerprint: Fingerprint,
         spec: imgc_plan::Spec,
         lease: Lease,
+        before: Option<Arc<NodeResult>>,
         chain: &mut Open,
     ) -> Result<Report, BackendError> {
         let shared = self.shared;
         let address = shared.address(id).clone();
-        let before = read_entry(&shared.engine, &shared.plan, id, fingerprint).map_err(of_engine)?;
         shared.cx.events.send(Event::Started { node: id, address: address.clone() });
         let begun = Instant::now();
         let result = Arc::new(self.build(id, fingerprint, chain).await?);

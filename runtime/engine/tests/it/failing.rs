@@ -61,12 +61,12 @@ async fn the_first_interrupt_lets_steps_end_and_the_second_stops_them() {
     let (result, ()) = tokio::join!(bed.apply(&plan, &options), soon);
     assert!(matches!(result, Err(ApplyError::Interrupted { left: 2 })), "{result:?}");
     assert_eq!(bed.ran(), ["i0/do \"s0\"", "i0/from"]);
-    let cancel = bed.cancel.clone();
+    let (again, cancel) = (Options::default(), bed.cancel.clone());
     let soon = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         cancel.cancel();
     };
-    let (result, ()) = tokio::join!(bed.apply(&plan, &Options { ..Options::default() }), soon);
+    let (result, ()) = tokio::join!(bed.apply(&plan, &again), soon);
     assert!(matches!(result, Err(ApplyError::Interrupted { left: 2 })), "{result:?}");
     assert!(bed.ran().is_empty());
     bed.nothing_alive();
@@ -85,10 +85,7 @@ async fn what_no_backend_offers_is_refused_before_anything_starts() {
     assert_eq!(error.fault(), Fault::NotBuilt);
     let ApplyError::Engine(EngineError::Refused(refused)) = error else { panic!("{error}") };
     let texts: Vec<String> = refused.iter().map(|r| format!("{}: {}", r.address, r.message)).collect();
-    assert_eq!(
-        texts,
-        ["a0: `disk.convert` is not built yet", "i1/do \"s0\": needs more memory than there is"]
-    );
+    assert_eq!(texts, ["a0: `disk.convert` is not built yet", "i1/do \"s0\": needs more memory than there is"]);
     assert!(bed.ran().is_empty() && bed.events.lock().unwrap().is_empty());
     assert_eq!(bed.forecast(&plan, &Options::default()).await.refused.len(), 2);
 }

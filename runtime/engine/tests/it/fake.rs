@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use imgc_backend::{
     Artifact, ArtifactInput, Backend, BackendError, CameUp, Channel, Close, Closed, CommitCost, Cx, Effect, Exec, Exit,
-    ImageConfig, Keep, Kind, Layer, LayerId, Machine, MachineSpec, Offers, Placement, Presence, Program, Recovered,
-    Refusal, Resources, States, Stream,
+    ImageConfig, Keep, Kind, Layer, LayerId, Machine, MachineSpec, Offers, Output, Placement, Presence, Program,
+    Recovered, Refusal, Resources, States, Stream,
 };
 use imgc_engine::StepRunner;
 use imgc_plan::{Fingerprint, Locked, Node, State, Value};
@@ -110,13 +110,16 @@ impl Backend for Fake {
     }
 
     async fn present(&self, layers: &[Layer], _cx: &Cx) -> Result<Vec<Presence>, BackendError> {
-        let there = |layer: &Layer| {
-            layer.chain.iter().all(|id| matches!(self.store.object(&id.0), Ok(Some(_))))
-        };
+        let there = |layer: &Layer| layer.chain.iter().all(|id| matches!(self.store.object(&id.0), Ok(Some(_))));
         Ok(layers.iter().map(|l| if there(l) { Presence::Present } else { Presence::Gone }).collect())
     }
 
-    async fn open(&self, on: &Layer, _spec: &MachineSpec, _cx: &Cx) -> Result<(Box<dyn Machine>, CameUp), BackendError> {
+    async fn open(
+        &self,
+        on: &Layer,
+        _spec: &MachineSpec,
+        _cx: &Cx,
+    ) -> Result<(Box<dyn Machine>, CameUp), BackendError> {
         self.seen.opened.fetch_add(1, Ordering::SeqCst);
         self.seen.alive.fetch_add(1, Ordering::SeqCst);
         let backend = Self::new(self.store.clone(), self.offers.states, self.seen.clone());
@@ -181,12 +184,7 @@ impl Machine for FakeMachine {
 #[async_trait::async_trait]
 impl Channel for FakeMachine {
     /// `content`, `fail N`, `random`; waits as many milliseconds as its timeout says.
-    async fn exec(
-        &mut self,
-        exec: &Exec,
-        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
-        cx: &Cx,
-    ) -> Result<Exit, BackendError> {
+    async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
         let seen = self.backend.seen.clone();
         let Program::Script { text, .. } = &exec.program else { return Ok(Exit::Code(127)) };
         output(Stream::Stdout, format!("begin\nran {text}\n").as_bytes());
@@ -222,7 +220,7 @@ impl StepRunner for Steps {
         node: &Node,
         channel: &mut dyn Channel,
         cx: &Cx,
-        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
+        output: Output<'_>,
     ) -> Result<(), BackendError> {
         let takes = text(node, "takes").parse().unwrap_or(0);
         let exec = Exec {

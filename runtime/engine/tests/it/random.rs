@@ -20,9 +20,8 @@ fn program() -> impl Strategy<Value = Program> {
     let step = (content(), "[xy]").prop_map(|(content, comment)| Do { content, comment, takes: 0 });
     let img = (any::<Option<u8>>(), "[mn]", prop::collection::vec(step, 0..6), any::<Option<u8>>());
     prop::collection::vec(img, 1..5).prop_map(|images| {
-        let earlier = |index: usize, pick: Option<u8>| {
-            pick.filter(|_| index > 0).map(|pick| usize::from(pick) % index.max(1))
-        };
+        let earlier =
+            |index: usize, pick: Option<u8>| pick.filter(|_| index > 0).map(|pick| usize::from(pick) % index.max(1));
         let images = images.into_iter().enumerate().map(|(n, (from, base, steps, needs))| Img {
             from: earlier(n, from),
             base,
