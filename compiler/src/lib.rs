@@ -6,7 +6,9 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod driver;
+pub mod format;
 pub mod parse;
+pub mod script;
 pub mod sources;
 pub mod span;
 pub mod syntax;
