@@ -16,8 +16,6 @@ pub(crate) struct Arguments {
     given: BTreeMap<String, Argument>,
     /// Where `IMGC_VAR_` values count from.
     directory: String,
-    /// How they were given, for plan files and the fast path.
-    pub(crate) said: Said,
 }
 
 /// The arguments as they were said, so that a plan file can ask for them again.
@@ -45,7 +43,7 @@ impl Arguments {
     ///
     /// # Errors
     /// A `--set` without `=`, a file that cannot be read or is no table.
-    pub(crate) fn read(said: Said) -> Result<Self, Failure> {
+    pub(crate) fn read(said: &Said) -> Result<Self, Failure> {
         let directory = said.directory.display().to_string();
         let mut given = BTreeMap::new();
         for file in &said.vars {
@@ -63,7 +61,7 @@ impl Arguments {
             let argument = Argument { value, origin: "--set".to_owned(), base: directory.clone() };
             given.insert(name.to_owned(), argument);
         }
-        Ok(Self { given, directory, said })
+        Ok(Self { given, directory })
     }
 
     /// The argument for a param, if there is one.

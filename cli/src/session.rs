@@ -25,8 +25,6 @@ use crate::world::{Asked, DiskWorld};
 pub(crate) struct Session {
     /// The package.
     pub(crate) package: Package,
-    /// Where things are kept.
-    pub(crate) places: Places,
     /// How the outside is reached.
     pub(crate) settings: Arc<Settings>,
     /// The engine.
@@ -46,9 +44,9 @@ pub(crate) struct Compiled {
 
 impl Session {
     /// Enters the namespaces and opens the store. No thread may exist yet.
-    pub(crate) fn open(package: Package, places: Places, settings: Settings, cx: &Context) -> Result<Self, Failure> {
+    pub(crate) fn open(package: Package, places: &Places, settings: Settings, cx: &Context) -> Result<Self, Failure> {
         enter()?;
-        let store = Arc::new(open_store(&places, &cx.terminal)?);
+        let store = Arc::new(open_store(places, &cx.terminal)?);
         let settings = Arc::new(settings);
         let engine = Engine {
             store: store.clone(),
@@ -57,7 +55,7 @@ impl Session {
             package: format!("{}/{}", package.root.display(), package.entry),
         };
         let stat_cache = Arc::new(StatCache::open(&places.store.join("stat-cache")));
-        Ok(Self { package, places, settings, engine, terminal: cx.terminal, stat_cache })
+        Ok(Self { package, settings, engine, terminal: cx.terminal, stat_cache })
     }
 
     /// Makes the plan; prints what the compiler says.
@@ -115,29 +113,29 @@ impl Session {
         if lock.sources != before.sources {
             lockfile::write(&self.package.root, &lock)?;
         }
-        result.map_err(|error| self.engine_failure(plan, error))
+        result.map_err(|error| self.engine_failure(plan, &error))
     }
 
     /// Selects what was asked for.
     pub(crate) fn select(&self, plan: &Plan, targets: &[String]) -> Result<Selection, Failure> {
-        imgc_engine::select(plan, targets).map_err(|error| self.engine_failure(plan, error))
+        imgc_engine::select(plan, targets).map_err(|error| self.engine_failure(plan, &error))
     }
 
     /// An error of the engine as a failure; what points at the program is printed at once.
-    pub(crate) fn engine_failure(&self, plan: &Plan, error: EngineError) -> Failure {
+    pub(crate) fn engine_failure(&self, plan: &Plan, error: &EngineError) -> Failure {
         let exit = Exit::from(error.fault());
-        if let EngineError::Refused(refused) = &error {
+        if let EngineError::Refused(refused) = error {
             for refused in refused {
                 failure::refused(&self.terminal, plan, &self.package.root, refused);
             }
             return Failure::with(exit, "nothing was started");
         }
-        if failure::lock(&self.terminal, plan, &self.package.root, &error) {
+        if failure::lock(&self.terminal, plan, &self.package.root, error) {
             return Failure::with(exit, "nothing was started");
         }
         let mut made = Failure::with(exit, error.to_string());
         made.help = error.help();
-        match std::error::Error::source(&error) {
+        match std::error::Error::source(error) {
             Some(source) => made.because(source),
             None => made,
         }

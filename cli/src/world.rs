@@ -189,10 +189,10 @@ fn reduced_mode(meta: &std::fs::Metadata) -> u32 {
 }
 
 fn world_error(path: &str, error: &std::io::Error) -> WorldError {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => WorldError::Missing { path: path.to_owned() },
-        _ => unreadable(path, &error.to_string()),
+    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+        return WorldError::Missing { path: path.to_owned() };
     }
+    unreadable(path, &error.to_string())
 }
 
 fn unreadable(path: &str, reason: &str) -> WorldError {

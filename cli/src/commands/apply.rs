@@ -46,9 +46,9 @@ pub(crate) fn run(args: &ApplyArgs, cx: &Context) -> Outcome {
         return Ok(exit);
     }
     let settings = job.package.settings();
-    let session = Session::open(job.package.clone(), job.places.clone(), settings, cx)?;
+    let session = Session::open(job.package.clone(), &job.places, settings, cx)?;
     let began = SystemTime::now();
-    let arguments = Arguments::read(job.said.clone())?;
+    let arguments = Arguments::read(&job.said)?;
     let compiled = match session.compile(arguments, args.format.format) {
         Ok(compiled) => compiled,
         Err(exit) => return Ok(exit),
@@ -62,15 +62,12 @@ impl<'a> Job<'a> {
     fn new(args: &'a ApplyArgs, cx: &'a Context) -> Result<Self, Failure> {
         let places = Places::new(cx.global.cache_dir.as_deref())?;
         let obeys = args.plan.as_deref().map(PlanFile::read).transpose()?;
-        let (package, said, targets) = match &obeys {
-            Some(file) => {
-                let package = Package::find(None, Some(&file.package.join(&file.entry)))?;
-                (package, file.arguments.clone(), file.targets.clone())
-            }
-            None => {
-                let (path, targets) = package::split_targets(&args.targets)?;
-                (Package::find(cx.directory(), path.as_deref())?, Said::new(&args.params)?, targets)
-            }
+        let (package, said, targets) = if let Some(file) = &obeys {
+            let package = Package::find(None, Some(&file.package.join(&file.entry)))?;
+            (package, file.arguments.clone(), file.targets.clone())
+        } else {
+            let (path, targets) = package::split_targets(&args.targets)?;
+            (Package::find(cx.directory(), path.as_deref())?, Said::new(&args.params)?, targets)
         };
         let out_dir = match &args.out_dir {
             Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,
@@ -133,7 +130,9 @@ impl<'a> Job<'a> {
         }
         let selection = session.select(&plan, &self.targets)?;
         let changes = self.lock(session, &mut plan, &selection, cx).await?;
-        changes.iter().for_each(|change| progress.say(&lock::added(change)));
+        for change in &changes {
+            progress.say(&lock::added(change));
+        }
         let plan = Arc::new(plan);
         let options = self.options(session, stop, &plan)?;
         if self.cx.terminal.live {
@@ -173,8 +172,7 @@ impl<'a> Job<'a> {
                 .because(&error)
                 .help("set XDG_STATE_HOME to a writable directory")
         })?;
-        let addresses = plan.nodes.iter().map(|node| node.address.to_string());
-        log::note_run(run.dir(), &self.package, addresses);
+        log::note_run(run.dir(), &self.package, plan);
         let defaults = Options::default();
         Ok(Options {
             jobs: args.jobs.unwrap_or(defaults.jobs),
@@ -223,7 +221,7 @@ impl<'a> Job<'a> {
             terminal.out(json!({ "format": 1, "event": "error", "message": message, "exit": exit.code() }));
         }
         match error {
-            ApplyError::Engine(error) => Err(session.engine_failure(plan, error)),
+            ApplyError::Engine(error) => Err(session.engine_failure(plan, &error)),
             ApplyError::Failed(failures) => {
                 for failure in failures.iter().filter(|failure| failure.error.fault() != Fault::Interrupted) {
                     failure::node(terminal, plan, &self.package.root, failure);

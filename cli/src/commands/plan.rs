@@ -21,15 +21,15 @@ pub(crate) fn run(args: &PlanArgs, cx: &Context) -> Outcome {
     let (path, targets) = package::split_targets(&args.targets)?;
     let package = Package::find(cx.directory(), path.as_deref())?;
     if args.help_params {
-        return help_params(&package, args.format.format, cx);
+        return Ok(help_params(&package, args.format.format, cx));
     }
     let said = Said::new(&args.params)?;
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     let out = args.out.as_ref().map(std::path::absolute).transpose();
     let out = out.map_err(Failure::io("cannot find the current directory"))?;
     let settings = package.settings();
-    let session = Session::open(package, places, settings, cx)?;
-    let compiled = match session.compile(Arguments::read(said.clone())?, args.format.format) {
+    let session = Session::open(package, &places, settings, cx)?;
+    let compiled = match session.compile(Arguments::read(&said)?, args.format.format) {
         Ok(compiled) => compiled,
         Err(exit) => return Ok(exit),
     };
@@ -65,10 +65,12 @@ impl Planning<'_> {
         let selection = self.session.select(&plan, &self.targets)?;
         let mode = if self.args.locked { LockMode::Locked } else { LockMode::AddMissing };
         let changes = self.session.lock(&mut plan, &mode, Some(&selection.nodes), &cx).await?;
-        changes.iter().for_each(|change| progress.say(&lock::added(change)));
+        for change in &changes {
+            progress.say(&lock::added(change));
+        }
         let forecast = imgc_engine::forecast(&self.session.engine, &plan, &selection, &Options::default(), &cx)
             .await
-            .map_err(|error| self.session.engine_failure(&plan, error))?;
+            .map_err(|error| self.session.engine_failure(&plan, &error))?;
         progress.finish();
         let terminal = &self.cx.terminal;
         match self.args.format.format {
@@ -96,12 +98,12 @@ impl Planning<'_> {
 }
 
 /// Describes the params of a program; asks for no argument.
-fn help_params(package: &Package, format: Format, cx: &Context) -> Outcome {
+fn help_params(package: &Package, format: Format, cx: &Context) -> Exit {
     let checked = super::check::checked(package);
     let terminal = &cx.terminal;
     if crate::render::diagnostic::has_errors(&checked.diagnostics) {
         crate::render::diagnostic::print(terminal, format, &checked.diagnostics, &checked.sources);
-        return Ok(Exit::Program);
+        return Exit::Program;
     }
     if format == Format::Json {
         let params: Vec<_> = checked
@@ -112,7 +114,7 @@ fn help_params(package: &Package, format: Format, cx: &Context) -> Outcome {
             )
             .collect();
         terminal.out(json!({ "format": 1, "params": params }));
-        return Ok(Exit::Done);
+        return Exit::Done;
     }
     if checked.params.is_empty() {
         terminal.out("the program has no params");
@@ -124,5 +126,5 @@ fn help_params(package: &Package, format: Format, cx: &Context) -> Outcome {
         terminal.out(format_args!("{name}: {}{default}{predicate}", param.ty));
         param.docs.lines().for_each(|line| terminal.out(format_args!("    {line}")));
     }
-    Ok(Exit::Done)
+    Exit::Done
 }

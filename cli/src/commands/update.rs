@@ -20,8 +20,8 @@ pub(crate) fn run(args: &UpdateArgs, cx: &Context) -> Outcome {
     let said = Said::new(&args.params)?;
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     let settings = package.settings();
-    let session = Session::open(package, places, settings, cx)?;
-    let compiled = match session.compile(Arguments::read(said)?, Format::Human) {
+    let session = Session::open(package, &places, settings, cx)?;
+    let compiled = match session.compile(Arguments::read(&said)?, Format::Human) {
         Ok(compiled) => compiled,
         Err(exit) => return Ok(exit),
     };
@@ -43,6 +43,8 @@ async fn update(session: &Session, compiled: Compiled, names: Vec<String>, cx: &
     if changes.is_empty() {
         cx.terminal.out("imgc.lock is up to date");
     }
-    changes.iter().for_each(|change| cx.terminal.out(lock::updated(change)));
+    for change in &changes {
+        cx.terminal.out(lock::updated(change));
+    }
     Ok(Exit::Done)
 }
