@@ -125,5 +125,5 @@ fn format(shown: &str, text: &str, cx: &Context) -> Formatted {
         diagnostic::print(&cx.terminal, Format::Human, &parsed.diagnostics, &sources);
         return Formatted::Faulty;
     }
-    Formatted::Text(text.to_owned())
+    Formatted::Text(imgc_compiler::format::format(&parsed))
 }
