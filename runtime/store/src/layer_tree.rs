@@ -18,7 +18,7 @@ use crate::place::reserve_shard;
 use crate::remove::remove_tree;
 use crate::store::{Store, sync};
 use crate::tree::Manifest;
-use crate::verify::compare_tree;
+use crate::verify::{Difference, compare_tree};
 
 /// A layer in the store.
 #[derive(Debug, Clone)]
@@ -135,13 +135,17 @@ impl Store {
     fn check_torn(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
         let home = self.layout().tree(digest);
         let dir = home.join("tree");
-        let whole = match read_manifest(self.layout(), digest)? {
-            Some(manifest) => compare_tree(&manifest, &dir).is_ok(),
-            None => false,
+        let compared = match read_manifest(self.layout(), digest)? {
+            Some(manifest) => compare_tree(&manifest, &dir),
+            None => Err(Difference::Damage("its manifest is damaged".to_owned())),
         };
-        if !whole {
-            self.quarantine(&home, "it was not completely on the disk when the machine stopped")?;
-            return Ok(None);
+        match compared {
+            Ok(()) => {}
+            Err(Difference::Unreadable(_)) => return Ok(None),
+            Err(Difference::Damage(why)) => {
+                self.quarantine(&home, &format!("it was not all on the disk when the machine stopped ({why})"))?;
+                return Ok(None);
+            }
         }
         let root = std::fs::File::open(&home).map_err(StoreError::io("open", &home))?;
         rustix::fs::syncfs(&root).map_err(StoreError::os("sync", &home))?;

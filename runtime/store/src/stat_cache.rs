@@ -18,7 +18,7 @@ use imgc_plan::Digest;
 
 use crate::error::StoreError;
 use crate::object::digest_file;
-use crate::store::write_atomically;
+use crate::store::{temporary_beside, write_atomically};
 
 /// Changes closer to the reading than this may share its time stamp: FAT counts in steps of two seconds, kernels
 /// elsewhere in ticks of at most ten milliseconds.
@@ -156,7 +156,7 @@ impl StatCache {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(StoreError::io("make", folder))?;
         }
-        write_atomically(&self.path, &bytes)
+        write_atomically(&self.path, &temporary_beside(&self.path), &bytes)
     }
 }
 
@@ -176,7 +176,7 @@ impl Saved {
             return None;
         }
         let count = usize::try_from(u64_at(rest, 0)?).ok()?;
-        (count <= rest.len() / RECORD).then_some(Self { count, bytes })
+        (count <= rest.len() / RECORD).then_some(Self { bytes, count })
     }
 
     fn record(&self, position: usize) -> Option<(&[u8], Known)> {
@@ -229,7 +229,9 @@ fn encode(records: &BTreeMap<&[u8], Known>) -> Vec<u8> {
         out.extend_from_slice(&known.digest.0);
         path_start += length;
     }
-    records.keys().for_each(|path| out.extend_from_slice(path));
+    for path in records.keys() {
+        out.extend_from_slice(path);
+    }
     let checksum = blake3::hash(&out);
     out.extend_from_slice(checksum.as_bytes());
     out
