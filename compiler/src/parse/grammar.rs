@@ -328,6 +328,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         | Rule::block_text
         | Rule::bad_piece
         | Rule::bad_gap
+        | Rule::own_expr
         | Rule::EOI => return None,
     })
 }
