@@ -200,6 +200,7 @@ impl<'a> Tree<'a> {
             None => {}
         }
         self.count_entry(path.0.len())?;
+        self.parents(path, false)?;
         let (dir, name) = self.parent_of(path)?;
         rustix::fs::mknodat(&*dir, name, FileType::CharacterDevice, Mode::empty(), 0)
             .map_err(place("make the whiteout", path))?;

@@ -6,3 +6,4 @@ mod compare;
 mod disk;
 mod ext4;
 mod oracle;
+mod tar;
