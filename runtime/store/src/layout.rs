@@ -42,7 +42,7 @@ impl Layout {
         self.sharded("objects", &digest.to_string(), ".json")
     }
 
-    /// The folder that holds `tree/`, `manifest` and `unsynced`.
+    /// The folder that holds `tree/` and its manifest.
     pub(crate) fn tree(&self, digest: &Digest) -> PathBuf {
         self.sharded("trees", &digest.to_string(), "")
     }

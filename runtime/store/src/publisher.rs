@@ -12,7 +12,7 @@ use imgc_plan::{Digest, Fingerprint};
 
 use crate::error::StoreError;
 use crate::index::{Index, IndexEntry, Payload, now};
-use crate::layer_tree::mark_synced;
+use crate::layer_tree::mark_all_synced;
 use crate::layout::Layout;
 use crate::lock::Lease;
 use crate::place::reserve_shard;
@@ -138,9 +138,7 @@ impl Work {
             write_atomically(&sidecar, &self.owner.fresh("sidecar"), &EntrySidecar::new(entry).encode()?)?;
         }
         rustix::fs::syncfs(root).map_err(StoreError::os("sync", &self.layout.root))?;
-        for digest in batch.iter().flat_map(|entry| &entry.refs) {
-            mark_synced(&self.layout, digest)?;
-        }
+        mark_all_synced(&self.layout, batch.iter().flat_map(|entry| &entry.refs))?;
         self.index.put_entries(batch)
     }
 }

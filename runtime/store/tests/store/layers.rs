@@ -76,10 +76,10 @@ fn a_layer_is_marked_until_it_is_on_the_disk() {
     let f = fixture();
     let (digest, _) = insert(&f.store, 0o755, &[("a", "1")]);
     let tree = f.store.tree_dir(&digest).unwrap().unwrap();
-    let mark = tree.with_file_name("unsynced");
-    assert!(mark.exists());
+    let manifest = tree.with_file_name("manifest");
+    assert!(!manifest.exists());
     publish(&f.store, &[new_entry(1, &[digest], std::time::Duration::ZERO)]);
-    assert!(!mark.exists());
+    assert!(manifest.exists());
 }
 
 #[test]
@@ -89,7 +89,9 @@ fn a_layer_of_another_boot_is_read_before_it_is_used() {
     let (torn, _) = insert(&f.store, 0o755, &[("a", "2")]);
     for digest in [whole, torn] {
         let tree = f.store.tree_dir(&digest).unwrap().unwrap();
-        fs::write(tree.with_file_name("unsynced"), "another boot").unwrap();
+        let files = walk(tree.parent().unwrap());
+        let manifest = files.iter().find(|path| path.to_str().unwrap().contains("/manifest-")).unwrap();
+        fs::rename(manifest, tree.with_file_name("manifest-another-boot")).unwrap();
         if digest == torn {
             fs::write(tree.join("etc/a"), "").unwrap();
         }
