@@ -77,7 +77,7 @@ pub(crate) struct Record {
 }
 
 /// An artifact as `show` and the summary of `apply` tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shown {
     /// The output.
     pub(crate) name: String,
@@ -91,7 +91,7 @@ pub(crate) struct Shown {
     pub(crate) sha256: Option<String>,
     /// In bytes.
     pub(crate) size: u64,
-    /// What it is for.
+    /// What it is for; empty for a text.
     pub(crate) platform: String,
     /// Its id in another world.
     pub(crate) id: Option<String>,

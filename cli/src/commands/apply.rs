@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use imgc_backend::{Cx, Fault};
+use imgc_compiler::Sources;
 use imgc_engine::{Applied, ApplyError, CacheUse, LockChange, LockMode, Options, Outcome as NodeEnd, Run, Selection};
 use imgc_plan::{Address, Digest, Plan};
 use serde_json::json;
@@ -123,13 +124,13 @@ impl<'a> Job<'a> {
         progress: &Progress,
         cx: &Cx,
     ) -> Outcome {
-        let Compiled { mut plan, asked } = compiled;
+        let Compiled { mut plan, sources, asked } = compiled;
         if let Some(file) = &self.obeys {
             file.still_holds(&plan, &lockfile::read(&self.package.root)?)?;
             plan = file.plan.clone();
         }
-        let selection = session.select(&plan, &self.targets)?;
-        let changes = self.lock(session, &mut plan, &selection, cx).await?;
+        let selection = session.select((&plan, &sources), &self.targets)?;
+        let changes = self.lock(session, (&mut plan, &sources), &selection, cx).await?;
         for change in &changes {
             progress.say(&lock::added(change));
         }
@@ -143,26 +144,26 @@ impl<'a> Job<'a> {
         progress.finish();
         match result {
             Ok(applied) => {
-                let artifacts = show::artifacts(&applied);
+                let artifacts = show::artifacts(&plan, &self.targets, &applied);
                 let sums = self.out_dir.join("SHA256SUMS");
                 Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
                     .write(&self.record());
                 self.done(&applied, &artifacts, started.elapsed());
                 Ok(Exit::Done)
             }
-            Err(error) => self.failed(session, &plan, error),
+            Err(error) => self.failed(session, &plan, &sources, error),
         }
     }
 
     async fn lock(
         &self,
         session: &Session,
-        plan: &mut Plan,
+        program: (&mut Plan, &Sources),
         selection: &Selection,
         cx: &Cx,
     ) -> Result<Vec<LockChange>, Failure> {
         let mode = if self.args.locked || self.obeys.is_some() { LockMode::Locked } else { LockMode::AddMissing };
-        session.lock(plan, &mode, Some(&selection.nodes), cx).await
+        session.lock(program, &mode, Some(&selection.nodes), cx).await
     }
 
     fn options(&self, session: &Session, stop: &Stop, plan: &Plan) -> Result<Options, Failure> {
@@ -213,7 +214,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn failed(&self, session: &Session, plan: &Plan, error: ApplyError) -> Outcome {
+    fn failed(&self, session: &Session, plan: &Plan, sources: &Sources, error: ApplyError) -> Outcome {
         let terminal = &self.cx.terminal;
         let exit = Exit::from(error.fault());
         let message = error.to_string();
@@ -221,10 +222,10 @@ impl<'a> Job<'a> {
             terminal.out(json!({ "format": 1, "event": "error", "message": message, "exit": exit.code() }));
         }
         match error {
-            ApplyError::Engine(error) => Err(session.engine_failure(plan, &error)),
+            ApplyError::Engine(error) => Err(session.engine_failure(plan, sources, &error)),
             ApplyError::Failed(failures) => {
                 for failure in failures.iter().filter(|failure| failure.error.fault() != Fault::Interrupted) {
-                    failure::node(terminal, plan, &self.package.root, failure);
+                    failure::node(terminal, plan, sources, failure);
                 }
                 terminal.err("what was built before stays cached; the next apply goes on from there");
                 Ok(exit)

@@ -1,5 +1,6 @@
 //! `imgc plan`: what apply would do, and why.
 
+use imgc_backend::Fault;
 use imgc_engine::{Forecast, LockMode, Options};
 use serde_json::json;
 
@@ -59,18 +60,18 @@ impl Planning<'_> {
     }
 
     async fn locked(&self, compiled: Compiled, stop: &Stop, progress: &Progress) -> Outcome {
-        let Compiled { mut plan, .. } = compiled;
+        let Compiled { mut plan, sources, .. } = compiled;
         // Only locking takes long enough to be interrupted, and it leaves nothing half done.
         let cx = self.session.circumstances(&stop.politely, progress.sink());
-        let selection = self.session.select(&plan, &self.targets)?;
+        let selection = self.session.select((&plan, &sources), &self.targets)?;
         let mode = if self.args.locked { LockMode::Locked } else { LockMode::AddMissing };
-        let changes = self.session.lock(&mut plan, &mode, Some(&selection.nodes), &cx).await?;
+        let changes = self.session.lock((&mut plan, &sources), &mode, Some(&selection.nodes), &cx).await?;
         for change in &changes {
             progress.say(&lock::added(change));
         }
         let forecast = imgc_engine::forecast(&self.session.engine, &plan, &selection, &Options::default(), &cx)
             .await
-            .map_err(|error| self.session.engine_failure(&plan, &error))?;
+            .map_err(|error| self.session.engine_failure(&plan, &sources, &error))?;
         progress.finish();
         let terminal = &self.cx.terminal;
         match self.args.format.format {
@@ -78,7 +79,7 @@ impl Planning<'_> {
             Format::Json => terminal.out(render::document(&plan, &forecast)),
         }
         for refused in &forecast.refused {
-            failure::refused(terminal, &plan, &self.session.package.root, refused);
+            failure::refused(terminal, &plan, &sources, refused);
         }
         if let Some(out) = &self.out {
             let document = render::document(&plan, &forecast);
@@ -89,8 +90,9 @@ impl Planning<'_> {
     }
 
     fn exit(&self, forecast: &Forecast) -> Exit {
-        if let Some(refused) = forecast.refused.first() {
-            return Exit::from(refused.fault);
+        // Tools that this machine lacks are no fault of the plan: another machine may apply it.
+        if forecast.refused.iter().any(|refused| refused.fault == Fault::Program) {
+            return Exit::Program;
         }
         let runs = forecast.to_run + forecast.pending > 0;
         if self.args.detailed_exitcode && runs { Exit::WouldRun } else { Exit::Done }

@@ -31,12 +31,12 @@ pub(crate) fn run(args: &UpdateArgs, cx: &Context) -> Outcome {
 }
 
 async fn update(session: &Session, compiled: Compiled, names: Vec<String>, cx: &Context) -> Outcome {
-    let Compiled { mut plan, .. } = compiled;
+    let Compiled { mut plan, sources, .. } = compiled;
     let stop = Stop::new();
     let progress = Progress::new(cx.terminal, Format::Human, false, &plan);
     let circumstances = session.circumstances(&stop.politely, progress.sink());
     let mode = LockMode::Update(names);
-    let work = session.lock(&mut plan, &mode, None, &circumstances);
+    let work = session.lock((&mut plan, &sources), &mode, None, &circumstances);
     let result = stop.while_running(work, |text| progress.say(text)).await;
     progress.finish();
     let changes = result??;
