@@ -5,7 +5,12 @@
 
 use crate::span::Location;
 
+pub(crate) mod evaluate;
+pub(crate) mod names;
+pub(crate) mod platform;
+pub(crate) mod secrets;
 pub(crate) mod syntax;
+pub(crate) mod types;
 
 /// How grave it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

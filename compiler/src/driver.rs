@@ -2,10 +2,14 @@
 
 use imgc_plan::Plan;
 
-use crate::diagnostic::Diagnostic;
+use crate::core::{Item, Program};
+use crate::diagnostic::{Diagnostic, Severity, evaluate as say};
+use crate::evaluate::{self, Purpose};
+use crate::modules::{self, Modules};
 use crate::sources::Sources;
 use crate::span::Location;
 use crate::world::World;
+use crate::{ast, check as checking, lower, names};
 
 /// What checking a program found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,15 +56,128 @@ pub struct Planned {
     pub sources: Sources,
 }
 
+/// The most diagnostics of one module; more of them help nobody.
+const MAX_DIAGNOSTICS: usize = 100;
+
 /// Checks the module at `entry` (relative to the package) and all that it imports, without asking for any argument
 /// or digest.
 pub fn check(world: &dyn World, entry: &str) -> Checked {
-    let _ = (world, entry);
-    Checked::default()
+    let stages = stages(world, entry);
+    let mut diagnostics = stages.diagnostics;
+    if !has_errors(&diagnostics) {
+        diagnostics.extend(evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Check).diagnostics);
+    }
+    let described = |wanted: fn(&Item) -> bool| describe(&stages.modules, &stages.program, wanted);
+    Checked {
+        params: described(|item| matches!(item, Item::Param(_))),
+        outputs: described(|item| matches!(item, Item::Output { .. })),
+        images: described(|item| matches!(item, Item::Image(_))),
+        tests: described(|item| matches!(item, Item::Test { .. })),
+        diagnostics: ordered(diagnostics),
+        sources: stages.modules.sources,
+    }
 }
 
 /// Makes the plan of the module at `entry` with the arguments that the world holds.
 pub fn plan(world: &dyn World, entry: &str) -> Planned {
-    let _ = (world, entry);
-    Planned { plan: None, diagnostics: Vec::new(), sources: Sources::default() }
+    let stages = stages(world, entry);
+    let mut diagnostics = stages.diagnostics;
+    let mut plan = None;
+    if !has_errors(&diagnostics) {
+        let mut evaluated = evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Plan);
+        diagnostics.append(&mut evaluated.diagnostics);
+        let builds = stages
+            .program
+            .modules
+            .first()
+            .is_some_and(|module| module.items.iter().any(|item| matches!(**item, Item::Output { .. })));
+        if !builds {
+            diagnostics.push(say::no_outputs(entry));
+        }
+        if !has_errors(&diagnostics) {
+            let (lowered, more) = lower::lower(&stages.program, &stages.modules, &evaluated, world);
+            diagnostics.extend(more);
+            plan = Some(lowered);
+        }
+    }
+    let plan = plan.filter(|_| !has_errors(&diagnostics));
+    Planned { plan, diagnostics: ordered(diagnostics), sources: stages.modules.sources }
+}
+
+/// What does not depend on arguments.
+struct Stages {
+    modules: Modules,
+    program: Program,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn stages(world: &dyn World, entry: &str) -> Stages {
+    let mut modules = modules::load(world, entry);
+    let mut diagnostics = std::mem::take(&mut modules.diagnostics);
+    let (names, more) = names::resolve(&modules);
+    diagnostics.extend(more);
+    let (program, more) = checking::check(&modules, &names, world);
+    diagnostics.extend(more);
+    Stages { modules, program, diagnostics }
+}
+
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+}
+
+/// By module and place, each once, and no more of a module than anyone reads.
+fn ordered(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let key = |d: &Diagnostic| (d.primary.at.module, d.primary.at.item, d.primary.at.span.start, d.code);
+    diagnostics.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
+    diagnostics.dedup();
+    let mut shown: Vec<Diagnostic> = Vec::new();
+    let mut rest = diagnostics.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let module = first.primary.at.module;
+        let mut of_module = vec![first];
+        while let Some(next) = rest.next_if(|next| next.primary.at.module == module) {
+            of_module.push(next);
+        }
+        let hidden = of_module.len().saturating_sub(MAX_DIAGNOSTICS);
+        of_module.truncate(MAX_DIAGNOSTICS);
+        if hidden > 0
+            && let Some(last) = of_module.last()
+        {
+            of_module.push(say::too_many(last.primary.at, hidden));
+        }
+        shown.append(&mut of_module);
+    }
+    shown
+}
+
+/// Items of the applied module, in source order.
+fn describe(modules: &Modules, program: &Program, wanted: fn(&Item) -> bool) -> Vec<Described> {
+    let (Some(module), Some(checked), Some(source)) =
+        (modules.all.first(), program.modules.first(), modules.sources.modules().first())
+    else {
+        return Vec::new();
+    };
+    let items = module.tree.items.iter().zip(&checked.items).zip(0_u32..);
+    let described = items.filter(|((_, item), _)| wanted(item)).filter_map(|((syntax, item), number)| {
+        let name = names::item_name(&syntax.kind)?;
+        let text = |expr: &ast::Expr| {
+            let place = modules.sources.place(&modules::at(module.id, number, expr.span));
+            source.text.get(place.start..place.end).map(str::to_owned)
+        };
+        let (default, predicate) = match &syntax.kind {
+            ast::ItemKind::Param(param) => {
+                (param.default.as_ref().and_then(text), param.predicate.as_ref().and_then(text))
+            }
+            _ => (None, None),
+        };
+        let ty = match &**item {
+            Item::Param(param) => param.ty.to_string(),
+            Item::Output { ty, .. } => ty.to_string(),
+            Item::Image(image) => image.ty.to_string(),
+            _ => String::new(),
+        };
+        let at = modules::at(module.id, number, name.span);
+        Some(Described { name: name.text.to_string(), docs: syntax.docs.clone(), ty, default, predicate, at })
+    });
+    described.collect()
 }

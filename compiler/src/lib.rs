@@ -4,14 +4,24 @@
 //! outside enters through [`World`]. Stages never fail; they return what they could make and what they have to say.
 
 pub mod ast;
+mod check;
+mod core;
 pub mod diagnostic;
 pub mod driver;
+mod evaluate;
 pub mod format;
+mod lower;
+mod modules;
+mod names;
 pub mod parse;
+mod paths;
 pub mod script;
 pub mod sources;
 pub mod span;
+mod spelling;
+mod stdlib;
 pub mod syntax;
+mod types;
 pub mod world;
 
 pub use diagnostic::{Diagnostic, Fix, Label, Severity};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use imgc_plan::{Digest, Plan};
+use imgc_plan::Digest;
 
 use crate::args::LogArgs;
 use crate::commands::Context;
@@ -27,15 +27,12 @@ pub(crate) fn run(args: &LogArgs, cx: &Context) -> Outcome {
         );
     };
     match &args.address {
-        None => {
-            list(last, cx);
-            Ok(Exit::Done)
-        }
+        None => list(last, cx),
         Some(address) => print(last, &runs, address, cx),
     }
 }
 
-fn list(run: &Path, cx: &Context) {
+fn list(run: &Path, cx: &Context) -> Outcome {
     let terminal = &cx.terminal;
     let logs = logs(run);
     let heading = format!("run {}", run.file_name().unwrap_or_default().display());
@@ -46,6 +43,7 @@ fn list(run: &Path, cx: &Context) {
     for address in logs.keys() {
         terminal.out(format_args!("  {address}"));
     }
+    Ok(Exit::Done)
 }
 
 fn print(last: &Path, runs: &[PathBuf], address: &str, cx: &Context) -> Outcome {
@@ -65,11 +63,10 @@ fn print(last: &Path, runs: &[PathBuf], address: &str, cx: &Context) -> Outcome 
 }
 
 /// Writes into a run's directory which package and steps it is about.
-pub(crate) fn note_run(run: &Path, package: &Package, plan: &Plan) {
+pub(crate) fn note_run(run: &Path, package: &Package, addresses: impl Iterator<Item = String>) {
     // Without the notes only `imgc log` is poorer.
     let _ = std::fs::write(run.join(PACKAGE_NOTE), package_note(package));
-    let addresses: Vec<&str> = plan.nodes.iter().map(|node| node.address.0.as_str()).collect();
-    let _ = std::fs::write(run.join(STEPS_NOTE), addresses.join("\n"));
+    let _ = std::fs::write(run.join(STEPS_NOTE), addresses.map(|address| format!("{address}\n")).collect::<String>());
 }
 
 fn package_note(package: &Package) -> String {

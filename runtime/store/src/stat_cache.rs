@@ -18,7 +18,7 @@ use imgc_plan::Digest;
 
 use crate::error::StoreError;
 use crate::object::digest_file;
-use crate::store::{temporary_beside, write_atomically};
+use crate::store::write_atomically;
 
 /// Changes closer to the reading than this may share its time stamp: FAT counts in steps of two seconds, kernels
 /// elsewhere in ticks of at most ten milliseconds.
@@ -101,11 +101,9 @@ impl StatCache {
         if let Some(digest) = self.lookup(file, &stamp) {
             return Ok(digest);
         }
-        let started = SystemTime::now();
+        let started = now();
         let (digest, _) = digest_file(file)?;
-        if FileStamp::of(&std::fs::metadata(file)?) == stamp {
-            self.insert(file, &stamp, digest, started);
-        }
+        self.insert(file, &stamp, digest, started);
         Ok(digest)
     }
 
@@ -125,11 +123,11 @@ impl StatCache {
         Some(known.digest)
     }
 
-    /// Keeps the digest of a file whose stamp was the same before and after it was read; reading began at `started`.
+    /// Keeps what was read. `stamp` is from before the reading, which began at `started`, in nanoseconds since 1970.
     /// Keeps nothing where a change since then could go unseen.
-    pub fn insert(&self, file: &Path, stamp: &FileStamp, digest: Digest, started: SystemTime) {
-        let started = started.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if !stamp.is_safe_at(i64::try_from(started.as_nanos()).unwrap_or(i64::MAX)) {
+    fn insert(&self, file: &Path, stamp: &FileStamp, digest: Digest, started: i64) {
+        let changed_meanwhile = std::fs::metadata(file).map_or(true, |found| FileStamp::of(&found) != *stamp);
+        if changed_meanwhile || !stamp.is_safe_at(started) {
             return;
         }
         let key = file.as_os_str().as_bytes().to_vec();
@@ -158,7 +156,7 @@ impl StatCache {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(StoreError::io("make", folder))?;
         }
-        write_atomically(&self.path, &temporary_beside(&self.path), &bytes)
+        write_atomically(&self.path, &bytes)
     }
 }
 
@@ -178,7 +176,7 @@ impl Saved {
             return None;
         }
         let count = usize::try_from(u64_at(rest, 0)?).ok()?;
-        (count <= rest.len() / RECORD).then_some(Self { bytes, count })
+        (count <= rest.len() / RECORD).then_some(Self { count, bytes })
     }
 
     fn record(&self, position: usize) -> Option<(&[u8], Known)> {
@@ -231,10 +229,14 @@ fn encode(records: &BTreeMap<&[u8], Known>) -> Vec<u8> {
         out.extend_from_slice(&known.digest.0);
         path_start += length;
     }
-    for path in records.keys() {
-        out.extend_from_slice(path);
-    }
+    records.keys().for_each(|path| out.extend_from_slice(path));
     let checksum = blake3::hash(&out);
     out.extend_from_slice(checksum.as_bytes());
     out
+}
+
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }

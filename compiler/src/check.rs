@@ -1,0 +1,263 @@
+//! Checks every item once: syntax trees and names become a [`Program`] without types. Asks the world only what stands
+//! at the paths a program names.
+
+mod arguments;
+mod body;
+mod calls;
+mod expr;
+mod items;
+mod literals;
+mod members;
+mod operators;
+mod order;
+mod patterns;
+mod scripts;
+mod written;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::core::{Expr, Item, Kind, Program};
+use crate::diagnostic::{Diagnostic, names as say};
+use crate::modules::{self, Modules};
+use crate::names::{Names, item_name};
+use crate::span::{Location, ModuleId, Span};
+use crate::types::{ItemId, Pattern, Type};
+use crate::world::World;
+
+/// Items that wait for each other while one is checked; more is only met in cycles.
+const MAX_WAITING: usize = 64;
+
+/// How deep expressions and statements may nest.
+const MAX_DEPTH: u32 = 256;
+
+/// How far an item is.
+#[derive(Debug, Clone)]
+enum State {
+    Untouched,
+    Open,
+    Done(Arc<Item>),
+}
+
+/// All items while they are checked.
+pub(crate) struct Checker<'a> {
+    modules: &'a Modules,
+    names: &'a Names,
+    world: &'a dyn World,
+    states: Vec<Vec<State>>,
+    orders: Vec<Vec<u32>>,
+    /// Items that are being checked, the innermost last.
+    waiting: Vec<ItemId>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks all modules.
+pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World) -> (Program, Vec<Diagnostic>) {
+    let states = modules.all.iter().map(|m| vec![State::Untouched; m.tree.items.len()]).collect();
+    let mut checker = Checker {
+        modules,
+        names,
+        world,
+        states,
+        orders: vec![Vec::new(); modules.all.len()],
+        waiting: Vec::new(),
+        diagnostics: Vec::new(),
+    };
+    for id in &modules.order {
+        let Some(module) = modules.all.get(id.0 as usize) else { continue };
+        for item in order::dependencies_first(module, modules, names) {
+            checker.demand(ItemId { module: *id, item });
+        }
+    }
+    let nothing = Arc::new(Item::Nothing);
+    let finished = |state: State| if let State::Done(item) = state { item } else { nothing.clone() };
+    let modules = modules.all.iter().zip(checker.states).zip(checker.orders).map(|((module, states), order)| {
+        let name =
+            |item: &Arc<crate::ast::Item>| item_name(&item.kind).map_or_else(|| Arc::from(""), |n| n.text.clone());
+        crate::core::Module {
+            items: states.into_iter().map(finished).collect(),
+            names: module.tree.items.iter().map(name).collect(),
+            order,
+        }
+    });
+    (Program { modules: modules.collect() }, checker.diagnostics)
+}
+
+impl Checker<'_> {
+    /// The checked item; none where it is part of a cycle, which has then been reported.
+    fn demand(&mut self, id: ItemId) -> Option<Arc<Item>> {
+        match self.state(id)? {
+            State::Done(item) => return Some(item.clone()),
+            State::Open => {
+                self.report_cycle(id);
+                return None;
+            }
+            State::Untouched => {}
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            self.report_cycle(id);
+            return None;
+        }
+        self.set(id, State::Open);
+        self.waiting.push(id);
+        let item = Arc::new(items::check(self, id));
+        self.waiting.pop();
+        self.set(id, State::Done(item.clone()));
+        if let Some(order) = self.orders.get_mut(id.module.0 as usize) {
+            order.push(id.item);
+        }
+        Some(item)
+    }
+
+    fn state(&self, id: ItemId) -> Option<&State> {
+        self.states.get(id.module.0 as usize)?.get(id.item as usize)
+    }
+
+    fn set(&mut self, id: ItemId, to: State) {
+        if let Some(state) = self.states.get_mut(id.module.0 as usize).and_then(|m| m.get_mut(id.item as usize)) {
+            *state = to;
+        }
+    }
+
+    fn report_cycle(&mut self, id: ItemId) {
+        let from = self.waiting.iter().position(|waiting| *waiting == id).unwrap_or(0);
+        let place = |id: &ItemId| (self.name(*id).to_string(), self.name_place(*id));
+        let others: Vec<_> = self.waiting.iter().skip(from).filter(|other| **other != id).map(place).collect();
+        self.diagnostics.push(say::cycle(self.name_place(id), &self.name(id), &others));
+    }
+
+    fn syntax(&self, id: ItemId) -> Option<&Arc<crate::ast::Item>> {
+        self.modules.all.get(id.module.0 as usize)?.tree.items.get(id.item as usize)
+    }
+
+    /// The name of an item, as messages give it.
+    fn name(&self, id: ItemId) -> Arc<str> {
+        let name = self.syntax(id).and_then(|item| item_name(&item.kind));
+        name.map_or_else(|| Arc::from("import"), |name| name.text.clone())
+    }
+
+    fn name_place(&self, id: ItemId) -> Location {
+        let span = self.syntax(id).map(|item| item_name(&item.kind).map_or(item.span, |name| name.span));
+        modules::at(id.module, id.item, span.unwrap_or_default())
+    }
+}
+
+/// What is asked of an expression, and where that comes from.
+#[derive(Clone, Copy)]
+struct Want<'w> {
+    ty: &'w Type,
+    why: Option<(Location, &'w str)>,
+}
+
+impl<'w> Want<'w> {
+    fn with<'n>(self, ty: &'n Type) -> Want<'n>
+    where
+        'w: 'n,
+    {
+        Want { ty, why: self.why }
+    }
+}
+
+/// A checked expression with its type, as exact as it is known.
+#[derive(Debug, Clone)]
+struct Typed {
+    core: Expr,
+    ty: Type,
+}
+
+/// A name that a body binds.
+#[derive(Debug, Clone)]
+struct Local {
+    name: Arc<str>,
+    ty: Type,
+    at: Location,
+}
+
+/// What a name refers to, so that its type can be narrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Local(u32),
+    Item(ItemId),
+}
+
+/// One item while it is checked.
+struct Body<'c, 'a> {
+    checker: &'c mut Checker<'a>,
+    module: ModuleId,
+    item: u32,
+    /// The slot of a local is its position.
+    locals: Vec<Local>,
+    /// Narrowed types, the latest last.
+    facts: Vec<(Key, Type)>,
+    /// The platforms that the body may run on; none outside bodies.
+    platforms: Option<Vec<Pattern>>,
+    depth: u32,
+}
+
+impl<'c, 'a> Body<'c, 'a> {
+    fn new(checker: &'c mut Checker<'a>, id: ItemId) -> Self {
+        Self {
+            checker,
+            module: id.module,
+            item: id.item,
+            locals: Vec::new(),
+            facts: Vec::new(),
+            platforms: None,
+            depth: 0,
+        }
+    }
+
+    fn at(&self, span: Span) -> Location {
+        modules::at(self.module, self.item, span)
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.checker.diagnostics.push(diagnostic);
+    }
+
+    /// Something that is wrong and has been reported.
+    fn poison(&self, span: Span) -> Typed {
+        Typed { core: Expr { kind: Kind::Error, at: self.at(span) }, ty: Type::Error }
+    }
+
+    fn typed(&self, kind: Kind, span: Span, ty: Type) -> Typed {
+        Typed { core: Expr { kind, at: self.at(span) }, ty }
+    }
+
+    fn is_std(&self) -> bool {
+        self.checker.modules.all.get(self.module.0 as usize).is_some_and(|module| module.is_std)
+    }
+
+    /// Binds a name that hides nothing, and gives its slot.
+    fn bind(&mut self, name: &crate::ast::Name, ty: Type) -> u32 {
+        let at = self.at(name.span);
+        let first = self.locals.iter().find(|local| local.name == name.text && !name.text.is_empty()).map(|l| l.at);
+        let own = self.checker.names.place(self.module, &name.text);
+        if let Some(first) = first.or(own) {
+            self.report(say::shadowing(at, &name.text, Some(first)));
+        } else if !self.is_std() && matches!(&*name.text, "platform" | "linux" | "windows" | "macos" | "freebsd") {
+            self.report(say::unbindable(at, &name.text));
+        } else if !self.is_std() && self.checker.names.is_prelude(&name.text) {
+            self.report(say::shadowing(at, &name.text, None));
+        }
+        self.push(name.text.clone(), ty, at)
+    }
+
+    /// Binds without a look at other names: the names of fields and of params in their own predicates.
+    fn push(&mut self, name: Arc<str>, ty: Type, at: Location) -> u32 {
+        self.locals.push(Local { name, ty, at });
+        u32::try_from(self.locals.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Runs a check whose bindings and facts end with it.
+    fn scoped<T>(&mut self, check: impl FnOnce(&mut Self) -> T) -> T {
+        let (locals, facts) = (self.locals.len(), self.facts.len());
+        let result = check(self);
+        self.locals.truncate(locals);
+        self.facts.truncate(facts);
+        result
+    }
+}
+
+/// Names that were used once, and where.
+type Used = BTreeMap<Arc<str>, Location>;

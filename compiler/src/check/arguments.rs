@@ -1,0 +1,131 @@
+//! Arguments and fields against what is declared.
+
+use std::sync::Arc;
+
+use crate::ast::{Arg, ArgValue, FieldInit};
+use crate::core::{Expr, Param};
+use crate::diagnostic::{names as say_names, types as say};
+use crate::span::Span;
+use crate::types::Type;
+
+use super::{Body, Typed, Used, Want};
+
+/// Arguments by position of their params.
+pub(super) struct Arguments {
+    /// None where the default is meant.
+    pub(super) cores: Vec<Option<Expr>>,
+    /// As exact as known; none where the default is meant.
+    pub(super) types: Vec<Option<Type>>,
+    /// Whether all required ones are there.
+    pub(super) whole: bool,
+}
+
+impl Body<'_, '_> {
+    /// The arguments of a call of `what`.
+    pub(super) fn arguments(&mut self, what: &str, params: &[Param], args: &[Arg], call: Span) -> Arguments {
+        let mut found: Vec<Option<Typed>> = params.iter().map(|_| None).collect();
+        let mut used = Used::new();
+        let mut position = 0;
+        let mut whole = true;
+        for arg in args {
+            let index = match &arg.name {
+                Some(name) => params.iter().position(|param| param.name == name.text),
+                None => {
+                    position += 1;
+                    (position <= params.len()).then(|| position - 1)
+                }
+            };
+            let Some((index, param)) = index.and_then(|index| Some((index, params.get(index)?))) else {
+                whole = false;
+                self.unmatched(what, params, arg);
+                continue;
+            };
+            let at = self.at(arg.name.as_ref().map_or(arg.span, |name| name.span));
+            if let Some(first) = used.insert(param.name.clone(), at) {
+                self.report(say_names::duplicate_member(at, "argument", &param.name, first));
+            }
+            let typed = self.argument(param, arg);
+            if let Some(slot) = found.get_mut(index) {
+                *slot = Some(typed);
+            }
+        }
+        let is_missing = |(param, typed): &(&Param, &Option<Typed>)| typed.is_none() && !param.is_optional();
+        let missing: Vec<&Param> = params.iter().zip(&found).filter(is_missing).map(|(param, _)| param).collect();
+        if let Some(first) = missing.first()
+            && whole
+        {
+            let names: Vec<&str> = missing.iter().map(|param| &*param.name).collect();
+            let at = self.at(call);
+            self.report(say::missing_arguments(at, what, &names, first.at));
+        }
+        whole &= missing.is_empty();
+        let (cores, types) = found.into_iter().map(|typed| typed.map(|typed| (typed.core, typed.ty)).unzip()).unzip();
+        Arguments { cores, types, whole }
+    }
+
+    fn argument(&mut self, param: &Param, arg: &Arg) -> Typed {
+        match &arg.value {
+            ArgValue::Expr(value) => {
+                let why = format!("`{}` is declared here", param.name);
+                self.expr(value, Some(Want { ty: &param.ty, why: Some((param.at, &why)) }))
+            }
+            ArgValue::Lambda { .. } => {
+                let at = self.at(arg.span);
+                self.report(say::misplaced_lambda(at));
+                self.poison(arg.span)
+            }
+        }
+    }
+
+    fn unmatched(&mut self, what: &str, params: &[Param], arg: &Arg) {
+        let names = params.iter().map(|param| &*param.name);
+        let diagnostic = match &arg.name {
+            Some(name) => say::unknown_argument(self.at(name.span), what, &name.text, names),
+            None => say::too_many_arguments(self.at(arg.span), what, params.len()),
+        };
+        self.report(diagnostic);
+        if let ArgValue::Expr(value) = &arg.value {
+            self.infer(value);
+        }
+    }
+
+    /// The fields of a step.
+    pub(super) fn step_fields(
+        &mut self,
+        kind: &str,
+        declared: &[Param],
+        fields: &[FieldInit],
+        step: Span,
+    ) -> Vec<(Arc<str>, Expr)> {
+        let mut used = Used::new();
+        let mut cores = Vec::with_capacity(fields.len());
+        for field in fields {
+            let at = self.at(field.name.span);
+            if let Some(first) = used.insert(field.name.text.clone(), at) {
+                self.report(say_names::duplicate_member(at, "field", &field.name.text, first));
+            }
+            match declared.iter().find(|param| param.name == field.name.text) {
+                Some(param) => {
+                    let why = format!("`{}` is declared here", param.name);
+                    let want = Want { ty: &param.ty, why: Some((param.at, &why)) };
+                    cores.push((param.name.clone(), self.expr(&field.value, Some(want)).core));
+                }
+                None => {
+                    if !field.name.text.is_empty() {
+                        let names = declared.iter().map(|param| &*param.name);
+                        self.report(say::unknown_field(at, kind, &field.name.text, names));
+                    }
+                    self.infer(&field.value);
+                }
+            }
+        }
+        let is_missing = |param: &&Param| !param.is_optional() && !used.contains_key(&param.name);
+        let missing: Vec<&Param> = declared.iter().filter(is_missing).collect();
+        if let Some(first) = missing.first() {
+            let names: Vec<&str> = missing.iter().map(|param| &*param.name).collect();
+            let at = self.at(step);
+            self.report(say::missing_fields(at, kind, &names, Some(first.at)));
+        }
+        cores
+    }
+}

@@ -1,0 +1,329 @@
+//! Expressions: which form it is, names, conditions, and whether the result fits what is asked.
+
+use std::sync::Arc;
+
+use crate::ast::{BinaryOp, Expr as Ast, ExprKind, Name, UnaryOp};
+use crate::core::{Expr, Item, Kind, Ref};
+use crate::diagnostic::{names as say, platform as say_platform, secrets as say_secrets, types as say_types};
+use crate::evaluate::Value;
+use crate::names::Bound;
+use crate::span::Span;
+use crate::spelling::nearest;
+use crate::types::{Coercion, Fit, PlatformIndex, Type, fit, join};
+
+use super::{Body, Key, MAX_DEPTH, Typed, Want};
+
+impl Body<'_, '_> {
+    /// Checks an expression against what is asked of it. The result fits, or was reported.
+    pub(super) fn expr(&mut self, expr: &Ast, want: Option<Want<'_>>) -> Typed {
+        if self.depth >= MAX_DEPTH {
+            let at = self.at(expr.span);
+            self.report(say_types::too_deep(at));
+            return self.poison(expr.span);
+        }
+        self.depth += 1;
+        let typed = self.form(expr, want);
+        self.depth -= 1;
+        match want {
+            Some(want) => self.fitted(typed, want, expr),
+            None => typed,
+        }
+    }
+
+    /// Checks an expression of which nothing is asked.
+    pub(super) fn infer(&mut self, expr: &Ast) -> Typed {
+        self.expr(expr, None)
+    }
+
+    fn form(&mut self, expr: &Ast, want: Option<Want<'_>>) -> Typed {
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Error => self.poison(span),
+            ExprKind::None => self.typed(Kind::Value(Value::None), span, Type::None),
+            ExprKind::Bool(b) => self.typed(Kind::Value(Value::Bool(*b)), span, Type::Bool),
+            ExprKind::Int(n) => self.int(*n, span, want),
+            ExprKind::Size(bytes) => self.typed(Kind::Value(Value::Size(*bytes)), span, Type::Size),
+            ExprKind::Duration(millis) => self.typed(Kind::Value(Value::Duration(*millis)), span, Type::Duration),
+            ExprKind::Platform(platform) => self.platform_literal(platform, span),
+            ExprKind::Text(template) => self.text(template, span, want),
+            ExprKind::List(elements) => self.list(elements, span, want),
+            ExprKind::Record { spreads, fields } => self.record(spreads, fields, span, want),
+            ExprKind::Map { spreads, entries } => self.map(spreads, entries, span, want),
+            ExprKind::ListFor { heads, condition, body } => {
+                self.list_for(heads, condition.as_deref(), body, span, want)
+            }
+            ExprKind::MapFor { heads, condition, key, value } => {
+                self.map_for(heads, condition.as_deref(), (key, value), span, want)
+            }
+            ExprKind::If { condition, then, otherwise } => self.conditional(condition, then, otherwise, span, want),
+            ExprKind::Match { subject, arms } => self.match_expr(subject, arms, span, want),
+            ExprKind::Name(name) => self.name(name, want),
+            ExprKind::Call { callee, args } => self.call(callee, args, span, want),
+            ExprKind::Member { base, name } => self.member(base, name, span),
+            ExprKind::Index { base, index } => self.index(base, index, span),
+            ExprKind::Unary { op, operand } => self.unary(*op, operand, span),
+            ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, span),
+        }
+    }
+
+    /// Makes a checked expression fit what is asked, or says why it does not.
+    pub(super) fn fitted(&mut self, typed: Typed, want: Want<'_>, expr: &Ast) -> Typed {
+        match fit(&typed.ty, want.ty) {
+            Fit::Yes => typed,
+            Fit::After(coercion) => self.coerced(typed, coercion, want),
+            Fit::No => {
+                let at = self.at(expr.span);
+                self.report(say_types::mismatch(at, want.ty, &typed.ty, want.why));
+                self.poison(expr.span)
+            }
+        }
+    }
+
+    fn coerced(&mut self, typed: Typed, to: Coercion, want: Want<'_>) -> Typed {
+        let at = typed.core.at;
+        let ty = match &to {
+            Coercion::Port => Type::Port,
+            Coercion::Mode => Type::Mode,
+            Coercion::ReadScript(shell) => Type::Script(shell.clone()),
+            Coercion::Record(nominal) => Type::Nominal(nominal.clone()),
+        };
+        if let (Kind::Value(Value::Int(n)), Coercion::Port | Coercion::Mode) = (&typed.core.kind, &to) {
+            if !in_range(&ty, *n) {
+                self.report(say_types::out_of_range(at, &ty, want.why));
+                return self.poison(at.span);
+            }
+            return Typed { ty, ..typed };
+        }
+        Typed { core: Expr { kind: Kind::Coerce { value: Box::new(typed.core), to }, at }, ty }
+    }
+
+    fn int(&mut self, n: i64, span: Span, want: Option<Want<'_>>) -> Typed {
+        let target = want.map(|want| want.ty.required());
+        if let (Some(want), Some(ty @ (Type::Port | Type::Mode))) = (want, target) {
+            if !in_range(ty, n) {
+                let at = self.at(span);
+                self.report(say_types::out_of_range(at, ty, want.why));
+                return self.poison(span);
+            }
+            return self.typed(Kind::Value(Value::Int(n)), span, ty.clone());
+        }
+        self.typed(Kind::Value(Value::Int(n)), span, Type::Int)
+    }
+
+    fn platform_literal(&mut self, platform: &crate::ast::Platform, span: Span) -> Typed {
+        let pattern = self.pattern(platform);
+        match pattern.exact() {
+            Some(exact) => self.typed(Kind::Value(Value::Platform(Arc::new(exact))), span, Type::Platform(pattern)),
+            None => {
+                let at = self.at(span);
+                self.report(say_platform::pattern_as_value(at, &pattern));
+                self.poison(span)
+            }
+        }
+    }
+
+    fn name(&mut self, name: &Name, want: Option<Want<'_>>) -> Typed {
+        if name.text.is_empty() {
+            return self.poison(name.span);
+        }
+        if let Some(variant) = want.and_then(|want| self.bare_variant(name, want.ty)) {
+            return variant;
+        }
+        if let Some((slot, local)) = self.local(&name.text) {
+            let ty = self.narrowed(Key::Local(slot), &local);
+            return self.typed(Kind::Local(slot), name.span, ty);
+        }
+        if &*name.text == "platform" {
+            return self.platform_name(name.span);
+        }
+        match self.checker.names.find(self.module, &name.text) {
+            Some(Bound::Item(item)) => self.item_value(item, name.span),
+            Some(Bound::Module { .. }) => {
+                let at = self.at(name.span);
+                self.report(say_types::not_a_value(at, &name.text, "a module"));
+                self.poison(name.span)
+            }
+            None => self.unknown(name, want),
+        }
+    }
+
+    fn unknown(&mut self, name: &Name, want: Option<Want<'_>>) -> Typed {
+        let at = self.at(name.span);
+        let diagnostic = {
+            let variants = want.and_then(|want| want.ty.as_enum()).map(|e| e.variants()).unwrap_or_default();
+            let variants = variants.iter().map(|variant| &*variant.name);
+            let locals = self.locals.iter().map(|local| &*local.name);
+            let all = variants.chain(locals).chain(self.checker.names.visible(self.module));
+            let near = nearest(&name.text, all);
+            match want.and_then(|want| want.ty.as_enum()) {
+                Some(e) if near.is_none() => say_types::unknown_variant(at, &name.text, e, None),
+                Some(_) | None => say::unknown_name(at, &name.text, near),
+            }
+        };
+        self.report(diagnostic);
+        self.poison(name.span)
+    }
+
+    pub(super) fn local(&self, name: &str) -> Option<(u32, Type)> {
+        let slot = self.locals.iter().rposition(|local| &*local.name == name)?;
+        let ty = self.locals.get(slot)?.ty.clone();
+        Some((u32::try_from(slot).unwrap_or(u32::MAX), ty))
+    }
+
+    fn narrowed(&self, key: Key, ty: &Type) -> Type {
+        let fact = self.facts.iter().rev().find(|(known, _)| *known == key);
+        fact.map_or_else(|| ty.clone(), |(_, ty)| ty.clone())
+    }
+
+    fn platform_name(&mut self, span: Span) -> Typed {
+        let Some(patterns) = &self.platforms else {
+            let at = self.at(span);
+            self.report(say_platform::no_platform_here(at));
+            return self.poison(span);
+        };
+        let joined = patterns.iter().cloned().reduce(|a, b| a.join(&b)).unwrap_or_default();
+        self.typed(Kind::Platform, span, Type::Platform(joined))
+    }
+
+    /// The value of an item.
+    pub(super) fn item_value(&mut self, item: Ref, span: Span) -> Typed {
+        let at = self.at(span);
+        let what = match self.checker.demand(item.id).as_deref() {
+            None | Some(Item::Nothing) => return self.poison(span),
+            Some(Item::Param(param)) => {
+                let ty = self.narrowed(Key::Item(item.id), &param.ty);
+                return self.typed(Kind::Item(item), span, ty);
+            }
+            Some(Item::Let { ty, .. } | Item::Output { ty, .. }) => {
+                let ty = self.narrowed(Key::Item(item.id), ty);
+                return self.typed(Kind::Item(item), span, ty);
+            }
+            Some(Item::Image(image)) => return self.typed(Kind::Item(item), span, image.ty.clone()),
+            Some(Item::Secret { .. }) => {
+                let (name, place) = (self.checker.name(item.id), self.checker.name_place(item.id));
+                self.report(say_secrets::not_built_yet(at, &name, place));
+                return self.poison(span);
+            }
+            Some(Item::Fn { .. }) => "a function: call it",
+            Some(Item::Record { .. } | Item::Enum { .. }) => "a type",
+            Some(Item::Recipe { .. }) => "a recipe: `use` it in a body",
+            Some(Item::Test { .. }) => "a test",
+            Some(Item::Step { .. }) => "a step kind: it begins a step in a body",
+            Some(Item::Source(_)) => "a source: call it",
+            Some(Item::Artifact(_)) => "an artifact: call it",
+            Some(Item::Import { .. }) => "an import",
+        };
+        let name = self.checker.name(item.id);
+        self.report(say_types::not_a_value(at, &name, what));
+        self.poison(span)
+    }
+
+    fn conditional(
+        &mut self,
+        condition: &Ast,
+        then: &Ast,
+        otherwise: &Ast,
+        span: Span,
+        want: Option<Want<'_>>,
+    ) -> Typed {
+        let test = self.condition(condition);
+        let (yes, no) = (self.facts_of(condition, true), self.facts_of(condition, false));
+        let then_typed = self.scoped(|body| {
+            body.facts.extend(yes);
+            body.expr(then, want)
+        });
+        let else_typed = self.scoped(|body| {
+            body.facts.extend(no);
+            body.expr(otherwise, want)
+        });
+        let ty = self.joined(&then_typed.ty, &else_typed.ty, otherwise.span, then.span);
+        let kind = Kind::If {
+            condition: Box::new(test),
+            then: Box::new(then_typed.core),
+            otherwise: Box::new(else_typed.core),
+        };
+        self.typed(kind, span, ty)
+    }
+
+    /// An expression that has to be a `Bool`.
+    pub(super) fn condition(&mut self, condition: &Ast) -> Expr {
+        self.expr(condition, Some(Want { ty: &Type::Bool, why: None })).core
+    }
+
+    /// The type that holds both; a mismatch is reported at the second.
+    pub(super) fn joined(&mut self, first: &Type, second: &Type, at: Span, first_at: Span) -> Type {
+        join(first, second).unwrap_or_else(|| {
+            let (at, first_at) = (self.at(at), self.at(first_at));
+            self.report(say_types::mismatch(at, first, second, Some((first_at, "this one decides the type"))));
+            Type::Error
+        })
+    }
+
+    /// What is known of names where a condition holds, or does not.
+    pub(super) fn facts_of(&mut self, condition: &Ast, holds: bool) -> Vec<(Key, Type)> {
+        match &condition.kind {
+            ExprKind::Unary { op: UnaryOp::Not, operand } => self.facts_of(operand, !holds),
+            ExprKind::Binary { op, left, right, .. } => match (op, holds) {
+                (BinaryOp::And, true) | (BinaryOp::Or, false) => {
+                    let mut facts = self.facts_of(left, holds);
+                    facts.extend(self.facts_of(right, holds));
+                    facts
+                }
+                (BinaryOp::Ne, true) | (BinaryOp::Eq, false) => match (&left.kind, &right.kind) {
+                    (ExprKind::Name(name), ExprKind::None) | (ExprKind::None, ExprKind::Name(name)) => {
+                        self.required_fact(name).into_iter().collect()
+                    }
+                    (_, _) => Vec::new(),
+                },
+                (_, _) => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn required_fact(&mut self, name: &Name) -> Option<(Key, Type)> {
+        if let Some((slot, ty)) = self.local(&name.text) {
+            return Some((Key::Local(slot), ty.required().clone()));
+        }
+        let Some(Bound::Item(item)) = self.checker.names.find(self.module, &name.text) else { return None };
+        match self.checker.demand(item.id).as_deref() {
+            Some(Item::Param(param)) => Some((Key::Item(item.id), param.ty.required().clone())),
+            Some(Item::Let { ty, .. } | Item::Output { ty, .. }) => Some((Key::Item(item.id), ty.required().clone())),
+            _ => None,
+        }
+    }
+
+    fn index(&mut self, base: &Ast, index: &Ast, span: Span) -> Typed {
+        let base_typed = self.infer(base);
+        let (want, result) = match &base_typed.ty {
+            Type::Error => {
+                self.infer(index);
+                return self.poison(span);
+            }
+            Type::List(inner) => (Type::Int, (**inner).clone()),
+            Type::Map(key, value) => ((**key).clone(), (**value).clone()),
+            other => {
+                let at = self.at(base.span);
+                self.report(say_types::not_indexable(at, other));
+                return self.poison(span);
+            }
+        };
+        let why = (base_typed.core.at, "this decides what the index is");
+        let index = self.expr(index, Some(Want { ty: &want, why: Some(why) }));
+        let kind = Kind::Index { base: Box::new(base_typed.core), index: Box::new(index.core) };
+        self.typed(kind, span, result)
+    }
+
+    /// The pattern of an image, source or artifact.
+    pub(super) fn platform_of(ty: &Type) -> Option<crate::types::Pattern> {
+        ty.platform().map(PlatformIndex::pattern)
+    }
+}
+
+fn in_range(ty: &Type, n: i64) -> bool {
+    match ty {
+        Type::Port => (1..=65535).contains(&n),
+        Type::Mode => (0..=0o7777).contains(&n),
+        _ => true,
+    }
+}

@@ -1,0 +1,288 @@
+//! Members of values: fields of records, and the functions of built-in types.
+
+use std::sync::Arc;
+
+use crate::ast::{Arg, ArgValue, Expr as Ast, Name};
+use crate::core::{Builtin, Kind, Lambda};
+use crate::diagnostic::{evaluate as say_evaluate, types as say};
+use crate::span::Span;
+use crate::types::{Pattern, Type};
+
+use super::literals::record_fields;
+use super::{Body, Typed, Want};
+
+/// What a member takes.
+enum Takes {
+    /// Nothing; brackets may be left out.
+    Nothing,
+    /// Arguments of these types.
+    Values(&'static [Type]),
+    /// A function of one element.
+    Lambda(Returns),
+    /// A start value and a function of it and an element.
+    Fold,
+}
+
+/// What a lambda has to give.
+#[derive(Clone, Copy)]
+enum Returns {
+    Anything,
+    Bool,
+    Ordered,
+}
+
+const TEXT: &[Type] = &[Type::String];
+const TEXTS: &[Type] = &[Type::String, Type::String];
+const NUMBER: &[Type] = &[Type::Int];
+
+const LIST: [(&str, Builtin); 12] = [
+    ("map", Builtin::Map),
+    ("filter", Builtin::Filter),
+    ("fold", Builtin::Fold),
+    ("all", Builtin::All),
+    ("any", Builtin::Any),
+    ("sort_by", Builtin::SortBy),
+    ("sort", Builtin::Sort),
+    ("reverse", Builtin::Reverse),
+    ("take", Builtin::Take),
+    ("join", Builtin::Join),
+    ("len", Builtin::Len),
+    ("contains", Builtin::Contains),
+];
+const MAP: [(&str, Builtin); 3] = [("keys", Builtin::Keys), ("values", Builtin::Values), ("len", Builtin::Len)];
+const STRING: [(&str, Builtin); 10] = [
+    ("split", Builtin::Split),
+    ("replace", Builtin::Replace),
+    ("trim", Builtin::Trim),
+    ("lower", Builtin::Lower),
+    ("upper", Builtin::Upper),
+    ("starts_with", Builtin::StartsWith),
+    ("ends_with", Builtin::EndsWith),
+    ("contains", Builtin::Contains),
+    ("matches", Builtin::Matches),
+    ("len", Builtin::Len),
+];
+const PLATFORM: [(&str, Builtin); 3] = [("os", Builtin::Os), ("arch", Builtin::Arch), ("distro", Builtin::Distro)];
+const FILE: [(&str, Builtin); 2] = [("name", Builtin::FileName), ("text", Builtin::FileText)];
+const DIR: [(&str, Builtin); 3] = [("file", Builtin::DirFile), ("dir", Builtin::DirDir), ("files", Builtin::DirFiles)];
+const GRAPH: [(&str, Builtin); 1] = [("platform", Builtin::PlatformOf)];
+
+/// Members whose values are only known once a step has run.
+const BUILD_STAGE: [&str; 5] = ["file", "dir", "digest", "id", "size"];
+
+fn members(ty: &Type) -> &'static [(&'static str, Builtin)] {
+    match ty {
+        Type::List(_) | Type::Set(_) => &LIST,
+        Type::Map(..) => &MAP,
+        Type::String | Type::Literal(_) | Type::Checked(_) => &STRING,
+        Type::Platform(_) => &PLATFORM,
+        Type::File => &FILE,
+        Type::Dir => &DIR,
+        Type::Image(..) | Type::Source(..) | Type::Artifact(..) => &GRAPH,
+        _ => &[],
+    }
+}
+
+fn takes(builtin: Builtin) -> Takes {
+    match builtin {
+        Builtin::Map => Takes::Lambda(Returns::Anything),
+        Builtin::Filter | Builtin::All | Builtin::Any => Takes::Lambda(Returns::Bool),
+        Builtin::SortBy => Takes::Lambda(Returns::Ordered),
+        Builtin::Fold => Takes::Fold,
+        Builtin::Take => Takes::Values(NUMBER),
+        Builtin::Replace => Takes::Values(TEXTS),
+        Builtin::Join
+        | Builtin::Split
+        | Builtin::StartsWith
+        | Builtin::EndsWith
+        | Builtin::Contains
+        | Builtin::Matches
+        | Builtin::DirFile
+        | Builtin::DirDir => Takes::Values(TEXT),
+        Builtin::Sort
+        | Builtin::Reverse
+        | Builtin::Len
+        | Builtin::Keys
+        | Builtin::Values
+        | Builtin::Trim
+        | Builtin::Lower
+        | Builtin::Upper
+        | Builtin::Os
+        | Builtin::Arch
+        | Builtin::Distro
+        | Builtin::PlatformOf
+        | Builtin::FileName
+        | Builtin::FileText
+        | Builtin::DirFiles
+        | Builtin::Raw => Takes::Nothing,
+    }
+}
+
+impl Body<'_, '_> {
+    /// `base.name` or `base.name(args)` where `base` is a value.
+    pub(super) fn value_member(&mut self, base: &Ast, name: &Name, args: Option<&[Arg]>, span: Span) -> Typed {
+        let base_typed = self.infer(base);
+        if base_typed.ty.is_error() || name.text.is_empty() {
+            return self.poison(span);
+        }
+        let field = record_fields(&base_typed.ty).iter().find(|field| field.name == name.text).cloned();
+        if let (Some(field), None) = (field, args) {
+            let kind = Kind::Field { base: Box::new(base_typed.core), name: field.name };
+            return self.typed(kind, span, field.ty);
+        }
+        let found = members(&base_typed.ty).iter().find(|(known, _)| *known == &*name.text);
+        let Some((_, builtin)) = found else {
+            let at = self.at(name.span);
+            let on_graph = matches!(base_typed.ty, Type::Image(..) | Type::Source(..) | Type::Artifact(..));
+            if on_graph && BUILD_STAGE.contains(&&*name.text) {
+                self.report(say_evaluate::not_built_yet(at, &format!("`.{}` of a built thing", name.text)));
+            } else {
+                let known = members(&base_typed.ty).iter().map(|(known, _)| *known);
+                let fields = record_fields(&base_typed.ty).iter().map(|field| &*field.name);
+                self.report(say::unknown_member(at, &base_typed.ty, &name.text, fields.chain(known)));
+            }
+            return self.poison(span);
+        };
+        self.builtin(base_typed, *builtin, name, args, span)
+    }
+
+    fn builtin(&mut self, base: Typed, builtin: Builtin, name: &Name, args: Option<&[Arg]>, span: Span) -> Typed {
+        let element = match &base.ty {
+            Type::List(inner) | Type::Set(inner) => (**inner).clone(),
+            _ => Type::Error,
+        };
+        let given = args.unwrap_or_default();
+        let at = self.at(name.span);
+        let (cores, lambda, lambda_type) = match (takes(builtin), given) {
+            (Takes::Nothing, []) => (Vec::new(), None, Type::Error),
+            (Takes::Values(types), given)
+                if given.len() == types.len() && given.iter().all(|arg| arg.name.is_none()) =>
+            {
+                // What a list is asked to contain is an element.
+                let asked = if builtin == Builtin::Contains && !element.is_error() {
+                    vec![element.clone()]
+                } else {
+                    types.to_vec()
+                };
+                let cores = given.iter().zip(&asked).map(|(arg, ty)| self.member_argument(arg, ty).core).collect();
+                (cores, None, Type::Error)
+            }
+            (Takes::Lambda(returns), [arg]) => {
+                let Some((lambda, ty)) = self.lambda(arg, std::slice::from_ref(&element), returns) else {
+                    return self.poison(span);
+                };
+                (Vec::new(), Some(Box::new(lambda)), ty)
+            }
+            (Takes::Fold, [start, step]) => {
+                let start = match &start.value {
+                    ArgValue::Expr(value) => self.infer(value),
+                    ArgValue::Lambda { .. } => self.poison(start.span),
+                };
+                let Some((lambda, ty)) = self.lambda(step, &[start.ty.clone(), element.clone()], Returns::Anything)
+                else {
+                    return self.poison(span);
+                };
+                let ty = self.joined(&start.ty, &ty, step.span, start.core.at.span);
+                (vec![start.core], Some(Box::new(lambda)), ty)
+            }
+            (takes, given) => {
+                let count = match takes {
+                    Takes::Nothing => 0,
+                    Takes::Values(types) => types.len(),
+                    Takes::Lambda(_) => 1,
+                    Takes::Fold => 2,
+                };
+                self.report(say::member_arguments(at, &name.text, count, given.len()));
+                return self.poison(span);
+            }
+        };
+        let Some(ty) = self.result(builtin, &base.ty, &element, lambda_type, name.span) else {
+            return self.poison(span);
+        };
+        let kind = Kind::Builtin { builtin, base: Box::new(base.core), args: cores, lambda };
+        self.typed(kind, span, ty)
+    }
+
+    fn member_argument(&mut self, arg: &Arg, ty: &Type) -> Typed {
+        match &arg.value {
+            ArgValue::Expr(value) => self.expr(value, Some(Want { ty, why: None })),
+            ArgValue::Lambda { .. } => {
+                let at = self.at(arg.span);
+                self.report(say::misplaced_lambda(at));
+                self.poison(arg.span)
+            }
+        }
+    }
+
+    fn lambda(&mut self, arg: &Arg, types: &[Type], returns: Returns) -> Option<(Lambda, Type)> {
+        let ArgValue::Lambda { params, body } = &arg.value else {
+            let at = self.at(arg.span);
+            self.report(say::needs_lambda(at, types.len()));
+            return None;
+        };
+        if params.len() != types.len() {
+            let at = self.at(arg.span);
+            self.report(say::needs_lambda(at, types.len()));
+            return None;
+        }
+        self.scoped(|this| {
+            let slots = params.iter().zip(types).map(|(name, ty)| this.bind(name, ty.clone())).collect();
+            let want = matches!(returns, Returns::Bool).then_some(Want { ty: &Type::Bool, why: None });
+            let typed = this.expr(body, want);
+            if matches!(returns, Returns::Ordered) && !typed.ty.is_ordered() {
+                let at = this.at(body.span);
+                this.report(say::not_ordered(at, &typed.ty));
+                return None;
+            }
+            Some((Lambda { slots, body: typed.core }, typed.ty))
+        })
+    }
+
+    /// The type of what a member gives; none where its base does not suit, which is reported.
+    fn result(&mut self, builtin: Builtin, base: &Type, element: &Type, lambda: Type, at: Span) -> Option<Type> {
+        let list = |inner: Type| Type::List(Arc::new(inner));
+        Some(match builtin {
+            Builtin::Map => list(lambda),
+            Builtin::Fold => lambda,
+            Builtin::Filter | Builtin::Reverse | Builtin::Take | Builtin::SortBy => list(element.clone()),
+            Builtin::Sort => {
+                if !element.is_ordered() {
+                    let at = self.at(at);
+                    self.report(say::not_ordered(at, element));
+                    return None;
+                }
+                list(element.clone())
+            }
+            Builtin::Join => {
+                if !element.has_text() {
+                    let at = self.at(at);
+                    self.report(say::no_text(at, element));
+                    return None;
+                }
+                Type::String
+            }
+            Builtin::All
+            | Builtin::Any
+            | Builtin::StartsWith
+            | Builtin::EndsWith
+            | Builtin::Contains
+            | Builtin::Matches => Type::Bool,
+            Builtin::Len => Type::Int,
+            Builtin::Keys | Builtin::Values => match base {
+                Type::Map(key, value) => {
+                    list(if builtin == Builtin::Keys { (**key).clone() } else { (**value).clone() })
+                }
+                _ => Type::Error,
+            },
+            Builtin::Split => list(Type::String),
+            Builtin::Replace | Builtin::Trim | Builtin::Lower | Builtin::Upper => Type::String,
+            Builtin::Os | Builtin::Arch | Builtin::FileName | Builtin::FileText => Type::String,
+            Builtin::Distro => Type::String.optional(),
+            Builtin::PlatformOf => Type::Platform(Self::platform_of(base).unwrap_or(Pattern::ANY)),
+            Builtin::DirFile => Type::File,
+            Builtin::DirDir => Type::Dir,
+            Builtin::DirFiles => list(Type::File),
+            Builtin::Raw => Type::Error,
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! IMG1xxx: names, modules and imports.
+
+use super::{Applicability, Diagnostic};
+use crate::span::{Location, Span};
+use crate::world::WorldError;
+
+/// Adds "did you mean" with its fix, where there is a near name.
+pub(crate) fn suggest(diagnostic: Diagnostic, at: Location, near: Option<&str>) -> Diagnostic {
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(
+            format!("write `{near}`"),
+            Applicability::Maybe,
+            vec![(at, near.to_owned())],
+        ),
+        None => diagnostic,
+    }
+}
+
+pub(crate) fn unreadable_module(at: Location, error: &WorldError) -> Diagnostic {
+    let help = match error {
+        WorldError::Missing { .. } => {
+            "a package has a `main.imgc`; paths of imports are relative to the importing file"
+        }
+        WorldError::Outside { .. } => "modules have to stay inside the package, also through links",
+        WorldError::TooLarge { .. } => "split the module, or keep data in files that `file()` names",
+        WorldError::NotText { .. } => "save the file as UTF-8",
+        WorldError::Unreadable { .. } => "check that the file can be read",
+    };
+    Diagnostic::error("IMG1001", at, error.to_string(), "this module cannot be read").help(help)
+}
+
+pub(crate) fn import_outside(at: Location, path: &str) -> Diagnostic {
+    Diagnostic::error("IMG1002", at, format!("`{path}` is outside the package"), "leads out of the package")
+        .help("move the module into the package")
+}
+
+pub(crate) fn import_malformed(at: Location, path: &str) -> Diagnostic {
+    Diagnostic::error("IMG1002", at, format!("`{path}` is not a path in the package"), "not a relative path")
+        .help("write a path relative to this file, such as `\"./base.imgc\"`")
+}
+
+pub(crate) fn import_cycle(at: Location, path: &str) -> Diagnostic {
+    Diagnostic::error(
+        "IMG1003",
+        at,
+        format!("the import of `{path}` closes a cycle"),
+        "this module is already being imported",
+    )
+    .help("move what both modules need into a third one")
+}
+
+pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
+    suggest(Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing has this name here"), at, near)
+}
+
+pub(crate) fn duplicate_item(at: Location, name: &str, first: Location) -> Diagnostic {
+    Diagnostic::error("IMG1005", at, format!("`{name}` is defined twice"), "defined again here")
+        .label(first, "first defined here")
+        .help("give one of them another name")
+}
+
+pub(crate) fn unbindable(at: Location, name: &str) -> Diagnostic {
+    Diagnostic::error("IMG1006", at, format!("`{name}` cannot be used as a name"), "this word belongs to platforms")
+        .help("choose another name")
+}
+
+pub(crate) fn prelude_name(at: Location, name: &str) -> Diagnostic {
+    Diagnostic::error("IMG1006", at, format!("`{name}` is a name of the prelude"), "cannot be defined again")
+        .help("choose another name: edition 1 fixes what this one means in every module")
+}
+
+pub(crate) fn shadowing(at: Location, name: &str, first: Option<Location>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error("IMG1007", at, format!("`{name}` hides another `{name}`"), "this name is taken already");
+    let diagnostic = match first {
+        Some(first) => diagnostic.label(first, "the other one"),
+        None => diagnostic.note("the other one belongs to the prelude"),
+    };
+    diagnostic.help("choose another name")
+}
+
+pub(crate) fn not_exported(at: Location, name: &str, place: Location) -> Diagnostic {
+    let insert = place.with(Span { start: place.span.start, end: place.span.start });
+    Diagnostic::error("IMG1008", at, format!("`{name}` is not exported by its module"), "not visible here")
+        .label(place, "defined here without `pub`")
+        .help("write `pub` before its definition")
+        .fix("export it", Applicability::Maybe, vec![(insert, "pub ".to_owned())])
+}
+
+pub(crate) fn unknown_std_module(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error("IMG1009", at, format!("the standard library has no module `{name}`"), "unknown module");
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `std.{near}`?")),
+        None => diagnostic,
+    }
+}
+
+pub(crate) fn duplicate_label(at: Location, label: &str, first: Location) -> Diagnostic {
+    Diagnostic::error("IMG1010", at, format!("two steps of one block have the label `{label}`"), "used again here")
+        .label(first, "first used here")
+        .help("labels name steps in plans and logs: give this one another")
+}
+
+pub(crate) fn import_without_name(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG1011", at, "the imported module has no name", "its file name is no name")
+        .help("add `as name` to the import")
+}
+
+pub(crate) fn computed_import(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG1012", at, "an import needs a plain path", "computed paths are not known before evaluation")
+        .help("write the path out")
+}
+
+pub(crate) fn unknown_export(at: Location, name: &str, module: &str, near: Option<&str>) -> Diagnostic {
+    let message = format!("module `{module}` has no `{name}`");
+    suggest(Diagnostic::error("IMG1013", at, message, "unknown item"), at, near)
+}
+
+pub(crate) fn cycle(at: Location, name: &str, others: &[(String, Location)]) -> Diagnostic {
+    let way: Vec<String> = others.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let message = if way.is_empty() {
+        format!("`{name}` needs itself")
+    } else {
+        format!("`{name}` needs itself, through {}", way.join(", "))
+    };
+    let mut diagnostic = Diagnostic::error("IMG1014", at, message, "this item can never be known");
+    for (name, place) in others.iter().take(3) {
+        diagnostic = diagnostic.label(*place, format!("`{name}` is part of the cycle"));
+    }
+    diagnostic.help("break the cycle: nothing may refer to itself, neither images by `from` nor functions")
+}
+
+pub(crate) fn duplicate_member(at: Location, what: &str, name: &str, first: Location) -> Diagnostic {
+    Diagnostic::error("IMG1015", at, format!("two {what}s have the name `{name}`"), "used again here")
+        .label(first, "first used here")
+}
+
+pub(crate) fn unknown_type(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
+    suggest(Diagnostic::error("IMG1016", at, format!("unknown type `{name}`"), "no type has this name"), at, near)
+}
+
+pub(crate) fn extern_outside_std(at: Location) -> Diagnostic {
+    Diagnostic::error(
+        "IMG1017",
+        at,
+        "`extern` belongs to the standard library",
+        "only imgc itself can declare what the runtime offers",
+    )
+    .help("write a `recipe` or a `fn` instead")
+}
+
+pub(crate) fn unknown_edition(at: Location, number: i64) -> Diagnostic {
+    Diagnostic::error("IMG1018", at, format!("edition {number} is not known"), "this imgc knows edition 1")
+        .help("write `edition 1`, or use a newer imgc")
+}
+
+pub(crate) fn import_argument(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
+    let message = format!("the imported module has no param `{name}`");
+    suggest(Diagnostic::error("IMG1019", at, message, "unknown param"), at, near)
+}

@@ -1,0 +1,350 @@
+//! IMG2xxx: types, fields, arguments.
+
+use super::Diagnostic;
+use super::names::suggest;
+use crate::span::Location;
+use crate::spelling::nearest;
+use crate::types::{CheckedText, Nominal, Type};
+
+/// Up to three names, in users' words.
+fn some<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 3 { format!("{shown} and {} more", names.len() - 3) } else { shown }
+}
+
+fn because(diagnostic: Diagnostic, why: Option<(Location, &str)>) -> Diagnostic {
+    match why {
+        Some((at, text)) => diagnostic.label(at, text),
+        None => diagnostic,
+    }
+}
+
+pub(crate) fn mismatch(at: Location, expected: &Type, found: &Type, why: Option<(Location, &str)>) -> Diagnostic {
+    let message = format!("expected {expected}, found {found}");
+    let diagnostic = because(Diagnostic::error("IMG2001", at, message, format!("this is {found}")), why);
+    match mismatch_help(expected.required(), found) {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+fn mismatch_help(expected: &Type, found: &Type) -> Option<String> {
+    Some(match (expected, found) {
+        (Type::Size, Type::Int) => "give the number a unit, such as `5MiB` or `5MB`".to_owned(),
+        (Type::Duration, Type::Int) => "give the number a unit, such as `5m` or `30s`".to_owned(),
+        (Type::File, Type::String) => "name the file with `file(\"./…\")`".to_owned(),
+        (Type::Dir, Type::String) => "name the directory with `dir(\"./…\")`".to_owned(),
+        (Type::Script(_), Type::String) => {
+            "write the script as a literal; `raw(text)` takes a text as it is, without any escaping".to_owned()
+        }
+        (Type::String, Type::Int | Type::Bool | Type::Size | Type::Duration | Type::Platform(_)) => {
+            "interpolate it: `\"\\{value}\"`".to_owned()
+        }
+        (Type::Checked(form), Type::String) => format!("write {} as a literal", form.form()),
+        (Type::List(_) | Type::Set(_), _) => "put it into brackets: `[…]`".to_owned(),
+        (_, Type::None | Type::Optional(_)) => "give a default with `??`, or test it with `!= none` first".to_owned(),
+        (Type::Image(..), Type::Source(..)) => {
+            "make an image of the source first: `image name { from = … }`".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+pub(crate) fn unknown_field<'a>(
+    at: Location,
+    of: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Diagnostic {
+    let known: Vec<&str> = known.collect();
+    let diagnostic = Diagnostic::error("IMG2002", at, format!("`{of}` has no field `{name}`"), "unknown field");
+    match nearest(name, known.iter().copied()) {
+        near @ Some(_) => suggest(diagnostic, at, near),
+        None if known.is_empty() => diagnostic.help("it has no fields"),
+        None => diagnostic.help(format!("its fields are {}", some(known))),
+    }
+}
+
+pub(crate) fn missing_fields(at: Location, of: &str, missing: &[&str], declared: Option<Location>) -> Diagnostic {
+    let names = some(missing.iter().copied());
+    let diagnostic =
+        Diagnostic::error("IMG2003", at, format!("`{of}` lacks {names}"), format!("{names} has to be given"));
+    match declared {
+        Some(declared) => diagnostic.label(declared, "declared here without a default"),
+        None => diagnostic,
+    }
+}
+
+pub(crate) fn unknown_argument<'a>(
+    at: Location,
+    of: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Diagnostic {
+    let known: Vec<&str> = known.collect();
+    let diagnostic = Diagnostic::error("IMG2004", at, format!("`{of}` has no parameter `{name}`"), "unknown argument");
+    match nearest(name, known.iter().copied()) {
+        near @ Some(_) => suggest(diagnostic, at, near),
+        None if known.is_empty() => diagnostic.help("it takes no arguments"),
+        None => diagnostic.help(format!("its parameters are {}", some(known))),
+    }
+}
+
+pub(crate) fn missing_arguments(at: Location, of: &str, missing: &[&str], declared: Location) -> Diagnostic {
+    let names = some(missing.iter().copied());
+    Diagnostic::error("IMG2005", at, format!("`{of}` lacks {names}"), format!("{names} has to be given"))
+        .label(declared, "declared here without a default")
+}
+
+pub(crate) fn too_many_arguments(at: Location, of: &str, takes: usize) -> Diagnostic {
+    let message = format!("`{of}` takes {takes} argument{}", if takes == 1 { "" } else { "s" });
+    Diagnostic::error("IMG2006", at, message, "one too many")
+}
+
+pub(crate) fn unknown_member<'a>(
+    at: Location,
+    of: &Type,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Diagnostic {
+    let known: Vec<&str> = known.collect();
+    let diagnostic = Diagnostic::error("IMG2007", at, format!("{of} has no member `{name}`"), "unknown member");
+    match nearest(name, known.iter().copied()) {
+        near @ Some(_) => suggest(diagnostic, at, near),
+        None if known.is_empty() => diagnostic,
+        None => diagnostic.help(format!("it has {}", some(known))),
+    }
+}
+
+pub(crate) fn member_arguments(at: Location, name: &str, takes: usize, found: usize) -> Diagnostic {
+    Diagnostic::error(
+        "IMG2006",
+        at,
+        format!("`{name}` takes {takes} of what stands in its brackets, found {found}"),
+        "here",
+    )
+}
+
+pub(crate) fn not_callable(at: Location, what: &str) -> Diagnostic {
+    Diagnostic::error("IMG2008", at, format!("`{what}` cannot be called"), "not a function, source or artifact")
+}
+
+pub(crate) fn bad_operands(at: Location, verb: &str, left: &Type, right: &Type, help: Option<&str>) -> Diagnostic {
+    let message = format!("cannot {verb} {left} and {right}");
+    let diagnostic = Diagnostic::error("IMG2009", at, message, format!("between {left} and {right}"));
+    match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+pub(crate) fn no_text(at: Location, ty: &Type) -> Diagnostic {
+    let diagnostic = Diagnostic::error("IMG2010", at, format!("{ty} has no text"), "cannot stand in a text");
+    match ty {
+        Type::List(_) | Type::Set(_) => diagnostic.help("join its elements: `\\{xs.join(\" \")}`"),
+        Type::Optional(_) => diagnostic.help("give a default with `??`"),
+        Type::Secret(_) => diagnostic.help("pass it by `env`"),
+        _ => diagnostic,
+    }
+}
+
+pub(crate) fn bad_form(at: Location, form: CheckedText, text: &str, why: Option<(Location, &str)>) -> Diagnostic {
+    let message = format!("`{}` is not {}", text.escape_debug(), form.form());
+    because(Diagnostic::error("IMG2011", at, message, format!("expected {}", form.name())), why)
+}
+
+pub(crate) fn out_of_range(at: Location, ty: &Type, why: Option<(Location, &str)>) -> Diagnostic {
+    let range = if matches!(ty, Type::Port) { "from 1 to 65535" } else { "from 0 to 0o7777" };
+    because(Diagnostic::error("IMG2012", at, format!("a {ty} is {range}"), "out of range"), why)
+}
+
+pub(crate) fn not_a_value(at: Location, name: &str, what: &str) -> Diagnostic {
+    Diagnostic::error("IMG2013", at, format!("`{name}` is not a value"), format!("this is {what}"))
+}
+
+pub(crate) fn not_exhaustive(at: Location, missing: &str) -> Diagnostic {
+    Diagnostic::error("IMG2014", at, "`match` does not cover every value", format!("`{missing}` is not covered"))
+        .help("add an arm for it, or `_ => …` for the rest")
+}
+
+pub(crate) fn unreachable_arm(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG2015", at, "this arm is never reached", "arms before it take everything it would")
+        .help("remove it, or move it up")
+}
+
+pub(crate) fn impossible_arm(at: Location, subject: &crate::types::Pattern) -> Diagnostic {
+    Diagnostic::error("IMG2015", at, "this arm is never reached", format!("the platform here is `{subject}`"))
+        .help("remove it")
+}
+
+pub(crate) fn unknown_variant(at: Location, name: &str, of: &Nominal, near: Option<&str>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error("IMG2016", at, format!("`{}` has no variant `{name}`", of.name), "unknown variant");
+    match near {
+        Some(_) => suggest(diagnostic, at, near),
+        None => diagnostic.help(format!("its variants are {}", some(of.variants().iter().map(|v| &*v.name)))),
+    }
+}
+
+pub(crate) fn pattern_mismatch(at: Location, pattern: &str, subject: &Type) -> Diagnostic {
+    Diagnostic::error(
+        "IMG2017",
+        at,
+        format!("`{pattern}` is no pattern for {subject}"),
+        format!("the subject is {subject}"),
+    )
+}
+
+pub(crate) fn untyped_none(at: Location, name: &str) -> Diagnostic {
+    Diagnostic::error("IMG2018", at, format!("`{name}` needs a type"), "`none` alone does not say of what")
+        .help("annotate it: `let name: String? = none`")
+}
+
+pub(crate) fn type_arguments(at: Location, name: &str, takes: usize, found: usize) -> Diagnostic {
+    Diagnostic::error("IMG2019", at, format!("`{name}` takes {takes} types in angle brackets, found {found}"), "here")
+}
+
+pub(crate) fn unknown_format(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
+    suggest(
+        Diagnostic::error("IMG2020", at, format!("unknown format `{name}`"), "no image or artifact has it"),
+        at,
+        near,
+    )
+}
+
+pub(crate) fn bad_platform_index(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG2020", at, "this is not a platform", "expected a platform such as `linux/*`")
+}
+
+pub(crate) fn not_comparable(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2021", at, format!("{ty} cannot be compared"), "has no equality")
+}
+
+pub(crate) fn not_ordered(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2021", at, format!("{ty} has no order"), "cannot be sorted")
+}
+
+pub(crate) fn not_iterable(at: Location, ty: &Type, names: usize) -> Diagnostic {
+    let diagnostic = Diagnostic::error("IMG2022", at, format!("`for` cannot run over {ty}"), "not a list or set");
+    match ty {
+        Type::Map(..) => diagnostic.help("take key and value: `for k, v in …`"),
+        Type::Set(_) if names > 1 => diagnostic.help("a set has no positions: take one name"),
+        _ => diagnostic,
+    }
+}
+
+pub(crate) fn not_indexable(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2022", at, format!("{ty} has no elements"), "only lists and maps are indexed")
+}
+
+pub(crate) fn not_spreadable(at: Location, ty: &Type, into: &str) -> Diagnostic {
+    Diagnostic::error("IMG2022", at, format!("{ty} cannot be spread into {into}"), "spread here")
+}
+
+pub(crate) fn bad_container(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error(
+        "IMG2022",
+        at,
+        format!("nothing is in {ty}"),
+        "`in` needs a list, set, map, range or platform pattern",
+    )
+}
+
+pub(crate) fn never_none(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2023", at, format!("{ty} is never `none`"), "`??` has nothing to replace")
+        .help("remove `??` and what follows")
+}
+
+pub(crate) fn bad_key(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error(
+        "IMG2024",
+        at,
+        format!("{ty} cannot be a key"),
+        "keys are texts, numbers, truth values, platforms or plain variants",
+    )
+}
+
+pub(crate) fn bad_image_key(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG2024", at, "images need keys that have a text", "these are no keys")
+        .help("run over a map, or over a list of texts, numbers, platforms or plain variants")
+}
+
+pub(crate) fn not_a_step(at: Location, name: &str, is_recipe: bool) -> Diagnostic {
+    let diagnostic = Diagnostic::error("IMG2025", at, format!("`{name}` is not a step kind"), "cannot begin a step");
+    if is_recipe { diagnostic.help(format!("it is a recipe: write `use {name}(…)`")) } else { diagnostic }
+}
+
+pub(crate) fn not_a_recipe(at: Location, name: &str, is_step: bool) -> Diagnostic {
+    let diagnostic = Diagnostic::error("IMG2025", at, format!("`{name}` is not a recipe"), "cannot be used");
+    if is_step { diagnostic.help(format!("it is a step kind: write `{name} \"label\" {{ … }}`")) } else { diagnostic }
+}
+
+pub(crate) fn no_from(at: Location, name: &str) -> Diagnostic {
+    Diagnostic::error("IMG2026", at, format!("image `{name}` has no `from`"), "what does it begin with?")
+        .help("add `from = rootfs.debian(suite: \"bookworm\")`, another source, or another image")
+}
+
+pub(crate) fn bad_from(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2026", at, format!("an image cannot begin with {ty}"), "expected a source or an image")
+}
+
+pub(crate) fn misplaced_field(at: Location, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        "IMG2027",
+        at,
+        format!("`{name} = …` has no meaning here"),
+        "only images have fields, at their top",
+    )
+    .help("write `let` to name a value")
+}
+
+pub(crate) fn misplaced_lambda(at: Location) -> Diagnostic {
+    Diagnostic::error(
+        "IMG2028",
+        at,
+        "a function cannot stand here",
+        "only arguments of members such as `map` are functions",
+    )
+}
+
+pub(crate) fn needs_lambda(at: Location, params: usize) -> Diagnostic {
+    let help = if params == 1 { "write `x => …`" } else { "write `(a, x) => …`" };
+    Diagnostic::error("IMG2028", at, "a function is asked here", format!("expected a function of {params}")).help(help)
+}
+
+pub(crate) fn too_deep(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG2029", at, "nested deeper than the limit of 256", "at this point")
+        .help("name a part of it with `let`")
+}
+
+pub(crate) fn needs_path(at: Location, what: &str) -> Diagnostic {
+    Diagnostic::error("IMG2030", at, format!("`{what}` takes a plain path"), "expected a text without holes")
+        .help("write the path out, relative to this file; below a `dir()` the path may be computed: `d.file(path)`")
+}
+
+pub(crate) fn bad_output(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2031", at, format!("{ty} cannot be an output"), format!("this is {ty}"))
+        .help("outputs are artifacts, images and plain values, and lists, records and maps of them")
+}
+
+pub(crate) fn bad_test_subject(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2032", at, format!("a test is of an image, not of {ty}"), "not an image")
+}
+
+pub(crate) fn script_hole(at: Location, place: &str) -> Diagnostic {
+    let message = format!("a value cannot stand {place}");
+    Diagnostic::error("IMG2033", at, message, "no escaping is safe here").help(
+        "pass it by the field `env` and read the variable in the script: `env = { NAME = value }`, then `\"$NAME\"`",
+    )
+}
+
+pub(crate) fn script_words(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG2033", at, "a list becomes words, which cannot stand inside quotes", "inside quotes")
+        .help("remove the quotes around it, or join it: `\\{xs.join(\" \")}`")
+}
+
+pub(crate) fn script_value(at: Location, ty: &Type) -> Diagnostic {
+    Diagnostic::error("IMG2010", at, format!("{ty} has no text"), "cannot stand in a script")
+        .help("interpolate texts, numbers, lists of texts, or other scripts of the same shell")
+}

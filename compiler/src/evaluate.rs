@@ -1,0 +1,284 @@
+//! Runs the checked program: params get values, images their steps. Pure, without recursion of the program's own
+//! functions, and counted: the same program stops at the same expression on every machine.
+
+mod arguments;
+mod body;
+mod expr;
+mod items;
+mod members;
+mod operators;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use imgc_plan::Platform;
+
+pub(crate) use value::{ArtifactId, Fields, ImageId, NodeRef, SourceValue, Value};
+
+use crate::core::{Program, Ref};
+use crate::diagnostic::{Diagnostic, evaluate as say};
+use crate::modules::Modules;
+use crate::span::{Location, ModuleId};
+use crate::types::ItemId;
+use crate::world::World;
+
+const MAX_STEPS: u64 = 10_000_000;
+const MAX_ELEMENTS: u64 = 1_000_000;
+const MAX_NODES: usize = 100_000;
+const MAX_TEXT: u64 = 16 << 20;
+const MAX_CALLS: u32 = 64;
+
+/// What the values are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Params of the applied module are unknown; whatever needs them is left out.
+    Check,
+    /// Everything is known.
+    Plan,
+}
+
+/// Why there is no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Something is wrong and has been reported.
+    Reported,
+    /// It depends on a param, and this is only a check.
+    Unknown,
+}
+
+type Known<T = Value> = Result<T, Stop>;
+
+/// A module with arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InstanceId(usize);
+
+#[derive(Debug)]
+struct Instance {
+    module: ModuleId,
+    /// `base::`, before the addresses of its images; empty for the applied module.
+    prefix: String,
+    /// Of params, by position of their item.
+    args: BTreeMap<u32, Known>,
+    /// Where it is imported; none for the applied module.
+    site: Option<Location>,
+    /// By position of the item; none before it was evaluated.
+    values: Vec<Option<Known>>,
+    imports: BTreeMap<u32, InstanceId>,
+}
+
+/// An image with its steps.
+#[derive(Debug, Clone)]
+pub(crate) struct ImageData {
+    pub(crate) address: String,
+    pub(crate) platform: Platform,
+    pub(crate) base: Base,
+    pub(crate) steps: Vec<StepData>,
+}
+
+/// What an image begins with.
+#[derive(Debug, Clone)]
+pub(crate) enum Base {
+    Source(Arc<SourceValue>),
+    Image(ImageId),
+}
+
+/// A step with the values of its fields.
+#[derive(Debug, Clone)]
+pub(crate) struct StepData {
+    pub(crate) of: ItemId,
+    pub(crate) kind: Arc<str>,
+    pub(crate) revision: u32,
+    pub(crate) address: String,
+    pub(crate) label: String,
+    pub(crate) args: Fields,
+    pub(crate) at: Location,
+}
+
+/// An artifact with its arguments.
+#[derive(Debug, Clone)]
+pub(crate) struct ArtifactData {
+    pub(crate) of: ItemId,
+    pub(crate) args: Fields,
+    pub(crate) platform: Platform,
+    pub(crate) at: Location,
+}
+
+/// A param of the applied module as it was given.
+#[derive(Debug, Clone)]
+pub(crate) struct GivenParam {
+    pub(crate) value: Value,
+    pub(crate) origin: String,
+}
+
+/// What evaluation found.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluated {
+    pub(crate) images: Vec<ImageData>,
+    pub(crate) artifacts: Vec<ArtifactData>,
+    /// Of the applied module, in source order.
+    pub(crate) outputs: Vec<(Arc<str>, Value, Location)>,
+    /// Of the applied module; names of artifacts that no output holds.
+    pub(crate) lets: Vec<(Arc<str>, Value)>,
+    pub(crate) params: BTreeMap<String, GivenParam>,
+    /// Files whose text was read, and directories whose files were listed, with what was left out.
+    pub(crate) texts: BTreeSet<Arc<str>>,
+    pub(crate) listings: BTreeSet<(Arc<str>, Vec<String>)>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+pub(crate) struct Evaluator<'a> {
+    program: &'a Program,
+    modules: &'a Modules,
+    world: &'a dyn World,
+    purpose: Purpose,
+    instances: Vec<Instance>,
+    by_args: BTreeMap<(ModuleId, Vec<(u32, Value)>), InstanceId>,
+    /// The instance whose defaults records and the standard library use.
+    first: HashMap<ModuleId, InstanceId>,
+    artifact_ids: BTreeMap<(ItemId, Fields), ArtifactId>,
+    step_defaults: HashMap<ItemId, Arc<Vec<(Arc<str>, Known)>>>,
+    nodes: usize,
+    steps: u64,
+    elements: u64,
+    text: u64,
+    /// After a limit was met nothing else is evaluated or reported.
+    is_stopped: bool,
+    result: Evaluated,
+}
+
+/// Slots of one body, function or expression.
+struct Frame {
+    instance: InstanceId,
+    slots: Vec<Value>,
+    platform: Option<Arc<Platform>>,
+    calls: u32,
+}
+
+impl Frame {
+    fn new(instance: InstanceId) -> Self {
+        Self { instance, slots: Vec::new(), platform: None, calls: 0 }
+    }
+
+    fn get(&self, slot: u32) -> Known {
+        self.slots.get(slot as usize).cloned().ok_or(Stop::Reported)
+    }
+
+    fn set(&mut self, slot: u32, value: Value) {
+        let slot = slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize(slot + 1, Value::None);
+        }
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = value;
+        }
+    }
+}
+
+/// Evaluates the applied module and what it needs of others.
+pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, purpose: Purpose) -> Evaluated {
+    let mut evaluator = Evaluator {
+        program,
+        modules,
+        world,
+        purpose,
+        instances: Vec::new(),
+        by_args: BTreeMap::new(),
+        first: HashMap::new(),
+        artifact_ids: BTreeMap::new(),
+        step_defaults: HashMap::new(),
+        nodes: 0,
+        steps: 0,
+        elements: 0,
+        text: 0,
+        is_stopped: false,
+        result: Evaluated::default(),
+    };
+    for id in modules.order.iter().filter(|id| modules.all.get(id.0 as usize).is_some_and(|m| m.is_std)) {
+        evaluator.instantiate(*id, String::new(), BTreeMap::new(), None);
+    }
+    if purpose == Purpose::Plan {
+        evaluator.refuse_unknown_arguments();
+    }
+    let applied = evaluator.instantiate(ModuleId(0), String::new(), BTreeMap::new(), None);
+    evaluator.collect(applied);
+    evaluator.result
+}
+
+impl<'a> Evaluator<'a> {
+    fn report(&mut self, diagnostic: Diagnostic) -> Stop {
+        if !self.is_stopped {
+            self.result.diagnostics.push(diagnostic);
+        }
+        Stop::Reported
+    }
+
+    /// Counts one step of evaluation.
+    fn step(&mut self, at: Location) -> Known<()> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS { Err(self.limit(at, "10 million evaluation steps")) } else { Ok(()) }
+    }
+
+    fn count_elements(&mut self, count: usize, at: Location) -> Known<()> {
+        self.elements += count as u64;
+        if self.elements > MAX_ELEMENTS { Err(self.limit(at, "1 million list elements")) } else { Ok(()) }
+    }
+
+    fn count_text(&mut self, bytes: usize, at: Location) -> Known<()> {
+        self.text += bytes as u64;
+        if self.text > MAX_TEXT { Err(self.limit(at, "16 MiB of text")) } else { Ok(()) }
+    }
+
+    fn count_node(&mut self, at: Location) -> Known<()> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES { Err(self.limit(at, "100,000 nodes")) } else { Ok(()) }
+    }
+
+    fn limit(&mut self, at: Location, what: &str) -> Stop {
+        let stop = self.report(say::limit(at, what));
+        self.is_stopped = true;
+        stop
+    }
+
+    /// The instance in which an item is to be evaluated.
+    fn instance_of(&self, current: InstanceId, of: Ref) -> Known<InstanceId> {
+        let here = self.instances.get(current.0).ok_or(Stop::Reported)?;
+        if here.module == of.id.module {
+            return Ok(current);
+        }
+        let imported = of.via.and_then(|via| here.imports.get(&via)).copied();
+        imported.or_else(|| self.first.get(&of.id.module).copied()).ok_or(Stop::Reported)
+    }
+
+    /// The text of a file; the plan depends on it.
+    fn read(&mut self, path: &Arc<str>, at: Location) -> Known<Arc<str>> {
+        let text = self.world.text(path).map_err(|error| self.report(say::unreadable(at, &error)))?;
+        self.count_text(text.len(), at)?;
+        self.result.texts.insert(path.clone());
+        Ok(text)
+    }
+
+    /// The value of an item, which was evaluated before.
+    fn item(&self, current: InstanceId, of: Ref) -> Known {
+        let instance = self.instance_of(current, of)?;
+        let values = self.instances.get(instance.0).map(|instance| &instance.values);
+        values.and_then(|values| values.get(of.id.item as usize)?.clone()).unwrap_or(Err(Stop::Reported))
+    }
+
+    /// The outputs and lets of the applied module.
+    fn collect(&mut self, applied: InstanceId) {
+        let Some(module) = self.program.modules.first() else { return };
+        let Some(instance) = self.instances.get(applied.0) else { return };
+        for (number, item) in module.items.iter().enumerate() {
+            let name = module.names.get(number).cloned().unwrap_or_default();
+            let Some(Some(Ok(value))) = instance.values.get(number) else { continue };
+            match &**item {
+                crate::core::Item::Output { value: core, .. } => {
+                    self.result.outputs.push((name, value.clone(), core.at));
+                }
+                crate::core::Item::Let { .. } => self.result.lets.push((name, value.clone())),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Bodies: which steps an image has, with which values and under which addresses.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::core::{Head, Item, Param, Statement, Step};
+use crate::diagnostic::evaluate as say;
+use crate::span::Location;
+
+use super::{Evaluator, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
+
+/// An image while its body runs.
+pub(super) struct Building {
+    /// `web`, `web/apt.install`.
+    pub(super) prefix: String,
+    /// `[key]` of each `for` around the statement, since the last recipe.
+    pub(super) keys: String,
+    /// The statement of the user's own that the standard library's steps belong to.
+    pub(super) site: Location,
+    pub(super) steps: Vec<StepData>,
+    pub(super) addresses: HashMap<String, Location>,
+    /// How often each recipe was used under an address.
+    pub(super) uses: HashMap<String, u32>,
+    /// A step that has no value: the image has none, but its other steps were looked at.
+    pub(super) fault: Option<Stop>,
+}
+
+/// One turn of a `for`.
+pub(super) struct Row {
+    first: Value,
+    second: Option<Value>,
+    /// Part of addresses: the first value where it has a text, else the index.
+    pub(super) key: Value,
+}
+
+impl Row {
+    /// Puts the values into the slots of the head.
+    pub(super) fn bind(&self, frame: &mut Frame, head: &Head) {
+        let values = [Some(self.first.clone()), self.second.clone()];
+        for (slot, value) in head.slots.iter().zip(values) {
+            if let Some(value) = value {
+                frame.set(*slot, value);
+            }
+        }
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// The turns of a `for`.
+    pub(super) fn rows(&mut self, frame: &mut Frame, head: &'a Head) -> Known<Vec<Row>> {
+        let over = self.eval(frame, &head.over)?;
+        let pairs: Vec<(Value, Value)> = match over {
+            Value::Map(map) => map.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            list => {
+                let items = self.elements(&list, head.over.at)?;
+                items.into_iter().zip(0..).map(|(item, n)| (Value::Int(n), item)).collect()
+            }
+        };
+        self.count_elements(pairs.len(), head.over.at)?;
+        let is_pair = head.slots.len() > 1;
+        let rows = pairs.into_iter().map(|(index, item)| {
+            let first = if is_pair { index.clone() } else { item.clone() };
+            let key = if head.first_is_key { first.clone() } else { index };
+            Row { first, second: is_pair.then_some(item), key }
+        });
+        Ok(rows.collect())
+    }
+
+    /// The elements of a list, set or range of numbers.
+    pub(super) fn elements(&mut self, value: &Value, at: Location) -> Known<Vec<Value>> {
+        Ok(match value {
+            Value::List(items) => items.to_vec(),
+            Value::Set(items) => items.iter().cloned().collect(),
+            Value::Range(ends) => match &**ends {
+                (Value::Int(from), Value::Int(to)) => {
+                    let count = usize::try_from(to.saturating_sub(*from).saturating_add(1)).unwrap_or(0);
+                    self.count_elements(count, at)?;
+                    (*from..=*to).map(Value::Int).collect()
+                }
+                _ => return Err(Stop::Reported),
+            },
+            _ => return Err(Stop::Reported),
+        })
+    }
+
+    pub(super) fn statements(
+        &mut self,
+        frame: &mut Frame,
+        building: &mut Building,
+        body: &'a [Statement],
+    ) -> Known<()> {
+        for statement in body {
+            self.statement(frame, building, statement)?;
+            if self.is_stopped {
+                return Err(Stop::Reported);
+            }
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, frame: &mut Frame, building: &mut Building, statement: &'a Statement) -> Known<()> {
+        match statement {
+            Statement::Step(step) => {
+                if let Err(stop) = self.body_step(frame, building, step) {
+                    building.fault.get_or_insert(stop);
+                }
+                Ok(())
+            }
+            Statement::Let { slot, value } => {
+                let value = self.eval(frame, value)?;
+                frame.set(*slot, value);
+                Ok(())
+            }
+            Statement::If { condition, then, otherwise } => {
+                let holds = self.eval(frame, condition)? == Value::Bool(true);
+                self.statements(frame, building, if holds { then } else { otherwise })
+            }
+            Statement::For { head, body, at } => {
+                for row in self.rows(frame, head)? {
+                    self.step(*at)?;
+                    row.bind(frame, head);
+                    let outer = building.keys.len();
+                    let key = row.key.to_text().unwrap_or_default();
+                    building.keys.push_str(&format!("[{key}]"));
+                    let done = self.statements(frame, building, body);
+                    building.keys.truncate(outer);
+                    done?;
+                }
+                Ok(())
+            }
+            Statement::Match { subject, arms, .. } => {
+                let value = self.eval(frame, subject)?;
+                for (pat, body) in arms {
+                    if super::operators::matches(frame, pat, &value) {
+                        return self.statements(frame, building, body);
+                    }
+                }
+                Ok(())
+            }
+            Statement::Use { recipe, name, args, at } => {
+                let program = self.program;
+                let Some(Item::Recipe { params, body, .. }) = program.item(recipe.id).map(|item| &**item) else {
+                    return Err(Stop::Reported);
+                };
+                let instance = self.instance_of(frame.instance, *recipe)?;
+                let slots = self.call_args(frame, instance, params, args, *at)?;
+                if frame.calls >= MAX_CALLS {
+                    return Err(self.limit(*at, "64 calls inside each other"));
+                }
+                let mut inner = Frame { instance, slots, platform: frame.platform.clone(), calls: frame.calls + 1 };
+                self.recipe(&mut inner, building, name, body, *at)
+            }
+        }
+    }
+
+    fn recipe(
+        &mut self,
+        frame: &mut Frame,
+        building: &mut Building,
+        name: &str,
+        body: &'a [Statement],
+        at: Location,
+    ) -> Known<()> {
+        let mut address = format!("{}/{name}{}", building.prefix, building.keys);
+        let count = building.uses.entry(address.clone()).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            address.push_str(&format!("#{count}"));
+        }
+        let outer = std::mem::replace(&mut building.prefix, address);
+        let keys = std::mem::take(&mut building.keys);
+        let site = building.site;
+        if !self.is_std(at) {
+            building.site = at;
+        }
+        let done = self.statements(frame, building, body);
+        building.prefix = outer;
+        building.keys = keys;
+        building.site = site;
+        done
+    }
+
+    fn is_std(&self, at: Location) -> bool {
+        self.modules.all.get(at.module.0 as usize).is_some_and(|module| module.is_std)
+    }
+
+    fn body_step(&mut self, frame: &mut Frame, building: &mut Building, step: &'a Step) -> Known<()> {
+        self.step(step.at)?;
+        self.count_node(step.at)?;
+        let program = self.program;
+        let Some(Item::Step { revision, fields: declared, .. }) = program.item(step.kind.id).map(|item| &**item) else {
+            return Err(Stop::Reported);
+        };
+        let mut fault = None;
+        let label = match step.label.as_ref().map(|label| self.eval(frame, label)).transpose() {
+            Ok(label) => label.and_then(|label| label.to_text()),
+            Err(stop) => {
+                fault = Some(stop);
+                None
+            }
+        };
+        let mut args = Fields::new();
+        for (name, value) in &step.fields {
+            match self.eval(frame, value) {
+                Ok(value) => {
+                    args.insert(name.clone(), value);
+                }
+                Err(stop) => fault = fault.or(Some(stop)),
+            }
+        }
+        if let Some(stop) = fault {
+            return Err(stop);
+        }
+        for (name, value) in self.defaults_of(step)?.iter() {
+            if !args.contains_key(name) {
+                args.insert(name.clone(), value.clone()?);
+            }
+        }
+        self.fields_hold(declared, &args, step)?;
+        let at = if self.is_std(step.at) { building.site } else { step.at };
+        let mut address = match &label {
+            Some(label) => format!("{}/{} \"{}\"{}", building.prefix, step.name, label.escape_debug(), building.keys),
+            None => format!("{}/{}{}", building.prefix, step.name, building.keys),
+        };
+        if label.is_none() {
+            let count = building.uses.entry(address.clone()).or_insert(0);
+            *count += 1;
+            if *count > 1 {
+                address.push_str(&format!("#{count}"));
+            }
+        }
+        if let Some(first) = building.addresses.insert(address.clone(), step.label_at) {
+            return Err(self.report(say::same_address(step.label_at, &address, first)));
+        }
+        building.steps.push(StepData {
+            of: step.kind.id,
+            kind: step.name.clone(),
+            revision: *revision,
+            address,
+            label: label.unwrap_or_default(),
+            args,
+            at,
+        });
+        Ok(())
+    }
+
+    /// The defaults of a step kind, evaluated once.
+    fn defaults_of(&mut self, step: &Step) -> Known<Arc<Vec<(Arc<str>, Known)>>> {
+        if let Some(known) = self.step_defaults.get(&step.kind.id) {
+            return Ok(known.clone());
+        }
+        let program = self.program;
+        let Some(Item::Step { fields, .. }) = program.item(step.kind.id).map(|item| &**item) else {
+            return Err(Stop::Reported);
+        };
+        let instance = self.first.get(&step.kind.id.module).copied().ok_or(Stop::Reported)?;
+        let mut defaults = Vec::new();
+        for field in fields.iter().filter(|field| field.is_optional()) {
+            let value = match &field.default {
+                Some(default) => self.eval(&mut Frame::new(instance), default),
+                None => Ok(Value::None),
+            };
+            defaults.push((field.name.clone(), value));
+        }
+        let defaults = Arc::new(defaults);
+        self.step_defaults.insert(step.kind.id, defaults.clone());
+        Ok(defaults)
+    }
+
+    fn fields_hold(&mut self, declared: &'a [Param], args: &Fields, step: &Step) -> Known<()> {
+        if declared.iter().all(|param| param.predicate.is_none()) {
+            return Ok(());
+        }
+        let instance = self.first.get(&step.kind.id.module).copied().ok_or(Stop::Reported)?;
+        let mut frame = Frame::new(instance);
+        for (param, slot) in declared.iter().zip(0..) {
+            frame.set(slot, args.get(&param.name).cloned().unwrap_or(Value::None));
+        }
+        for param in declared {
+            let value = args.get(&param.name).cloned().unwrap_or(Value::None);
+            self.holds(&mut frame, param, &value, step.at)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the predicate of a param holds, whose slot and those before it are set.
+    pub(super) fn holds(&mut self, frame: &mut Frame, param: &'a Param, value: &Value, at: Location) -> Known<()> {
+        let Some(predicate) = &param.predicate else { return Ok(()) };
+        if self.eval(frame, predicate)? == Value::Bool(true) {
+            return Ok(());
+        }
+        Err(self.report(say::predicate_at(predicate.at, &param.name, &value.shown(), at)))
+    }
+}

@@ -1,0 +1,239 @@
+//! Items: modules with their arguments, params, images.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::core::{self, Item, Param};
+use crate::diagnostic::evaluate as say;
+use crate::span::{Location, ModuleId};
+use crate::spelling::nearest;
+
+use super::body::Building;
+use super::{
+    Base, Evaluator, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop, Value,
+};
+
+impl<'a> Evaluator<'a> {
+    /// Evaluates a module with these arguments; equal arguments are one instance.
+    pub(super) fn instantiate(
+        &mut self,
+        module: ModuleId,
+        prefix: String,
+        args: BTreeMap<u32, Known>,
+        site: Option<Location>,
+    ) -> InstanceId {
+        let key: Option<Vec<(u32, Value)>> = args.iter().map(|(n, arg)| Some((*n, arg.clone().ok()?))).collect();
+        if let Some(known) = key.as_ref().and_then(|key| self.by_args.get(&(module, key.clone()))) {
+            return *known;
+        }
+        let id = InstanceId(self.instances.len());
+        let program = self.program;
+        let checked = program.modules.get(module.0 as usize);
+        let values = vec![None; checked.map_or(0, |module| module.items.len())];
+        self.instances.push(Instance { module, prefix, args, site, values, imports: BTreeMap::new() });
+        self.first.entry(module).or_insert(id);
+        if let Some(key) = key {
+            self.by_args.insert((module, key), id);
+        }
+        for number in checked.map(|module| module.order.as_slice()).unwrap_or_default() {
+            let Some(item) = checked.and_then(|module| module.items.get(*number as usize)) else { continue };
+            let name = checked.and_then(|module| module.names.get(*number as usize)).cloned().unwrap_or_default();
+            let value = self.evaluate_item(id, *number, item, &name);
+            if let Some(place) = self.instances.get_mut(id.0).and_then(|i| i.values.get_mut(*number as usize)) {
+                *place = Some(value);
+            }
+        }
+        id
+    }
+
+    fn evaluate_item(&mut self, instance: InstanceId, number: u32, item: &'a Item, name: &Arc<str>) -> Known {
+        match item {
+            Item::Import { module, args } => {
+                self.import(instance, number, *module, args);
+                Ok(Value::None)
+            }
+            Item::Param(param) => self.module_param(instance, number, param),
+            Item::Let { value, .. } | Item::Output { value, .. } => self.eval(&mut Frame::new(instance), value),
+            Item::Image(image) => self.image(instance, image, name),
+            Item::Nothing | Item::Secret { .. } => Err(Stop::Reported),
+            Item::Fn { .. }
+            | Item::Record { .. }
+            | Item::Enum { .. }
+            | Item::Recipe { .. }
+            | Item::Test { .. }
+            | Item::Step { .. }
+            | Item::Source(_)
+            | Item::Artifact(_) => Ok(Value::None),
+        }
+    }
+
+    fn import(&mut self, instance: InstanceId, number: u32, module: ModuleId, args: &'a [(u32, core::Expr)]) {
+        let args: BTreeMap<u32, Known> =
+            args.iter().map(|(n, arg)| (*n, self.eval(&mut Frame::new(instance), arg))).collect();
+        let (prefix, here) = self.instances.get(instance.0).map(|i| (i.prefix.clone(), i.module)).unwrap_or_default();
+        let prefix = format!("{prefix}{}::", self.import_name(here, number));
+        let span =
+            self.modules.all.get(here.0 as usize).and_then(|m| m.tree.items.get(number as usize)).map(|i| i.span);
+        let site = crate::modules::at(here, number, span.unwrap_or_default());
+        let id = self.instantiate(module, prefix, args, Some(site));
+        if let Some(instance) = self.instances.get_mut(instance.0) {
+            instance.imports.insert(number, id);
+        }
+    }
+
+    /// What addresses call an imported module: its alias, else the stem of its file.
+    fn import_name(&self, module: ModuleId, number: u32) -> String {
+        let tree = self.modules.all.get(module.0 as usize).map(|module| &module.tree);
+        let Some(item) = tree.and_then(|tree| tree.items.get(number as usize)) else { return String::new() };
+        let crate::ast::ItemKind::Import(import) = &item.kind else { return String::new() };
+        if let Some(alias) = &import.alias {
+            return alias.text.to_string();
+        }
+        match &import.from {
+            crate::ast::ImportFrom::File(path) => {
+                let path = crate::modules::plain(path).unwrap_or_default();
+                let name = path.rsplit('/').next().unwrap_or_default();
+                name.strip_suffix(".imgc").unwrap_or(name).to_owned()
+            }
+            crate::ast::ImportFrom::Std(path) => path.names.last().map(|n| n.text.to_string()).unwrap_or_default(),
+            crate::ast::ImportFrom::Error(_) => String::new(),
+        }
+    }
+
+    fn module_param(&mut self, instance: InstanceId, number: u32, param: &'a Param) -> Known {
+        let (is_applied, site, arg) = match self.instances.get(instance.0) {
+            Some(i) => (i.module == ModuleId(0), i.site, i.args.get(&number).cloned()),
+            None => return Err(Stop::Reported),
+        };
+        let mut frame = Frame::new(instance);
+        if let Some(arg) = arg {
+            let value = arg?;
+            self.param_holds(&mut frame, param, &value, "the import", site)?;
+            return Ok(value);
+        }
+        let given = if is_applied && self.purpose == Purpose::Plan { self.world.argument(&param.name) } else { None };
+        if let Some(argument) = given {
+            let origin = argument.origin.clone();
+            let value = self.argument(param, &argument)?;
+            self.param_holds(&mut frame, param, &value, &origin, None)?;
+            return Ok(self.noted(is_applied, param, value, origin));
+        }
+        let value = match (&param.default, &param.ty) {
+            (Some(default), _) => self.eval(&mut frame, default)?,
+            (None, crate::types::Type::Optional(_)) => Value::None,
+            (None, _) if is_applied && self.purpose == Purpose::Check => return Err(Stop::Unknown),
+            (None, ty) => {
+                let mut diagnostic = say::missing_param(param.at, &param.name, ty);
+                if let Some(site) = site {
+                    diagnostic.primary.at = site;
+                    diagnostic.help = Some(format!("give it with the import: `(…, {}: …)`", param.name));
+                    diagnostic = diagnostic.label(param.at, "declared here without a default");
+                }
+                return Err(self.report(diagnostic));
+            }
+        };
+        self.param_holds(&mut frame, param, &value, "its default", None)?;
+        if is_applied && self.purpose == Purpose::Check {
+            return Err(Stop::Unknown);
+        }
+        Ok(self.noted(is_applied, param, value, "default".to_owned()))
+    }
+
+    fn noted(&mut self, is_applied: bool, param: &Param, value: Value, origin: String) -> Value {
+        if is_applied {
+            self.result.params.insert(param.name.to_string(), GivenParam { value: value.clone(), origin });
+        }
+        value
+    }
+
+    fn param_holds(
+        &mut self,
+        frame: &mut Frame,
+        param: &'a Param,
+        value: &Value,
+        origin: &str,
+        site: Option<Location>,
+    ) -> Known<()> {
+        let Some(predicate) = &param.predicate else { return Ok(()) };
+        frame.set(0, value.clone());
+        if self.eval(frame, predicate)? == Value::Bool(true) {
+            return Ok(());
+        }
+        let diagnostic = match site {
+            Some(site) => say::predicate_at(predicate.at, &param.name, &value.shown(), site),
+            None => say::predicate(predicate.at, &param.name, &value.shown(), origin),
+        };
+        Err(self.report(diagnostic))
+    }
+
+    /// Arguments whose names are no params of the applied module.
+    pub(super) fn refuse_unknown_arguments(&mut self) {
+        let items = self.program.modules.first().map(|m| m.items.as_slice()).unwrap_or_default();
+        let params = items.iter().filter_map(|item| match &**item {
+            Item::Param(param) => Some(&*param.name),
+            _ => None,
+        });
+        let params: Vec<&str> = params.collect();
+        for (name, origin) in self.world.argument_names() {
+            if !params.contains(&name.as_str()) {
+                let near = nearest(&name, params.iter().copied());
+                self.report(say::unknown_param(&name, &origin, near, &params));
+            }
+        }
+    }
+
+    fn image(&mut self, instance: InstanceId, image: &'a core::Image, name: &Arc<str>) -> Known {
+        let prefix = self.instances.get(instance.0).map(|i| i.prefix.clone()).unwrap_or_default();
+        let address = format!("{prefix}{name}");
+        let mut frame = Frame::new(instance);
+        let Some(head) = &image.each else {
+            return self.one_image(&mut frame, image, address);
+        };
+        let mut map = BTreeMap::new();
+        let mut texts = BTreeSet::new();
+        for row in self.rows(&mut frame, head)? {
+            let key = row.key.clone();
+            let text = key.to_text().unwrap_or_default();
+            if !texts.insert(text.clone()) {
+                return Err(self.report(say::same_key(head.over.at, &text)));
+            }
+            row.bind(&mut frame, head);
+            let value = self.one_image(&mut frame, image, format!("{address}[{text}]"))?;
+            map.insert(key, value);
+        }
+        Ok(Value::Map(Arc::new(map)))
+    }
+
+    fn one_image(&mut self, frame: &mut Frame, image: &'a core::Image, address: String) -> Known {
+        frame.platform = None;
+        let (base, platform) = match self.eval(frame, &image.from)? {
+            Value::Source(source) => {
+                let platform = source.platform.clone();
+                (Base::Source(source), platform)
+            }
+            Value::Image(id) => {
+                let platform = self.result.images.get(id.0 as usize).map(|image| image.platform.clone());
+                (Base::Image(id), platform.ok_or(Stop::Reported)?)
+            }
+            _ => return Err(Stop::Reported),
+        };
+        self.count_node(image.at)?;
+        frame.platform = Some(Arc::new(platform.clone()));
+        let mut building = Building {
+            prefix: address.clone(),
+            keys: String::new(),
+            site: image.at,
+            steps: Vec::new(),
+            addresses: HashMap::new(),
+            uses: HashMap::new(),
+            fault: None,
+        };
+        self.statements(frame, &mut building, &image.body)?;
+        if let Some(stop) = building.fault {
+            return Err(stop);
+        }
+        let id = ImageId(u32::try_from(self.result.images.len()).unwrap_or(u32::MAX));
+        self.result.images.push(ImageData { address, platform, base, steps: building.steps });
+        Ok(Value::Image(id))
+    }
+}

@@ -1,0 +1,368 @@
+//! The evaluated graph as a [`Plan`]: what outputs reach, in dependency order, with addresses, digests of files and
+//! every default written out.
+
+mod asked;
+mod names;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use imgc_plan::node::PLAN_FORMAT;
+use imgc_plan::{
+    Address, Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Record, Source, SourceKey, SourceSpan, Step,
+    Work,
+};
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::DfsPostOrder;
+
+use crate::core::{Item, Program, Signature};
+use crate::diagnostic::{Diagnostic, evaluate as say};
+use crate::evaluate::{ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, Value};
+use crate::modules::Modules;
+use crate::span::Location;
+use crate::types::{FormatIndex, ItemId, Type};
+use crate::world::World;
+
+use asked::Inputs;
+
+/// What is known of an image that was lowered.
+#[derive(Clone, Copy)]
+struct Built {
+    source: NodeId,
+    last: NodeId,
+}
+
+struct Lowering<'a> {
+    program: &'a Program,
+    modules: &'a Modules,
+    evaluated: &'a Evaluated,
+    inputs: Inputs<'a>,
+    nodes: Vec<Node>,
+    images: Vec<Image>,
+    built: HashMap<ImageId, Built>,
+    artifacts: HashMap<ArtifactId, NodeId>,
+    /// Of artifacts, by the output or `let` that holds them.
+    addresses: BTreeMap<ArtifactId, String>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Makes the plan. It is worth something only if there is no error among the diagnostics.
+pub(crate) fn lower(
+    program: &Program,
+    modules: &Modules,
+    evaluated: &Evaluated,
+    world: &dyn World,
+) -> (Plan, Vec<Diagnostic>) {
+    let mut lowering = Lowering {
+        program,
+        modules,
+        evaluated,
+        inputs: Inputs::new(world),
+        nodes: Vec::new(),
+        images: Vec::new(),
+        built: HashMap::new(),
+        artifacts: HashMap::new(),
+        addresses: names::artifacts(evaluated),
+        diagnostics: Vec::new(),
+    };
+    for node in order(evaluated) {
+        match node {
+            NodeRef::Image(id) => lowering.image(id),
+            NodeRef::Artifact(id) => lowering.artifact(id),
+        }
+    }
+    let outputs = lowering.outputs();
+    lowering.images.sort_by(|a, b| a.address.cmp(&b.address));
+    // What evaluation looked into, besides what is part of a value; it was readable a moment ago.
+    for path in &evaluated.texts {
+        let _ = lowering.inputs.file(path);
+    }
+    for (path, ignore) in &evaluated.listings {
+        let _ = lowering.inputs.dir(path, ignore);
+    }
+    let asked = lowering.inputs.asked(modules, evaluated);
+    let plan = Plan {
+        format: PLAN_FORMAT,
+        imgc: env!("CARGO_PKG_VERSION").to_owned(),
+        nodes: lowering.nodes,
+        images: lowering.images,
+        outputs,
+        asked,
+    };
+    (plan, lowering.diagnostics)
+}
+
+/// What the outputs reach, each after what it needs; the order depends on names only, not on where items stand.
+fn order(evaluated: &Evaluated) -> Vec<NodeRef> {
+    let mut graph = DiGraph::<Option<NodeRef>, ()>::new();
+    let root = graph.add_node(None);
+    let mut indices: HashMap<NodeRef, NodeIndex> = HashMap::new();
+    let mut open: Vec<(NodeIndex, Vec<NodeRef>)> = Vec::new();
+    let mut outputs: Vec<_> = evaluated.outputs.iter().collect();
+    outputs.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut wanted = Vec::new();
+    outputs.iter().for_each(|(_, value, _)| value.nodes(&mut wanted));
+    open.push((root, wanted));
+    while let Some((user, wanted)) = open.pop() {
+        // The search visits the latest edge first.
+        for node in wanted.into_iter().rev() {
+            let index = *indices.entry(node).or_insert_with(|| {
+                let index = graph.add_node(Some(node));
+                open.push((index, needs(evaluated, node)));
+                index
+            });
+            graph.add_edge(user, index, ());
+        }
+    }
+    let mut search = DfsPostOrder::new(&graph, root);
+    let mut order = Vec::new();
+    while let Some(index) = search.next(&graph) {
+        order.extend(graph.node_weight(index).copied().flatten());
+    }
+    order
+}
+
+fn needs(evaluated: &Evaluated, node: NodeRef) -> Vec<NodeRef> {
+    let mut found = Vec::new();
+    match node {
+        NodeRef::Image(id) => {
+            if let Some(image) = evaluated.images.get(id.0 as usize) {
+                if let Base::Image(base) = image.base {
+                    found.push(NodeRef::Image(base));
+                }
+                image.steps.iter().flat_map(|step| step.args.values()).for_each(|value| value.nodes(&mut found));
+            }
+        }
+        NodeRef::Artifact(id) => {
+            if let Some(artifact) = evaluated.artifacts.get(id.0 as usize) {
+                artifact.args.values().for_each(|value| value.nodes(&mut found));
+            }
+        }
+    }
+    found
+}
+
+impl Lowering<'_> {
+    fn push(&mut self, node: Node) -> NodeId {
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(node);
+        id
+    }
+
+    fn span(&self, at: Location) -> Option<SourceSpan> {
+        let place = self.modules.sources.place(&at);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (start, end) = (number(place.start), number(place.end));
+        Some(SourceSpan { file: place.path.to_string(), start, end, line: place.line })
+    }
+
+    fn signature(&self, id: ItemId) -> Option<&Signature> {
+        match self.program.item(id).map(|item| &**item) {
+            Some(Item::Source(signature) | Item::Artifact(signature)) => Some(signature),
+            _ => None,
+        }
+    }
+
+    fn image(&mut self, id: ImageId) {
+        let evaluated = self.evaluated;
+        let Some(image) = evaluated.images.get(id.0 as usize) else { return };
+        let mut own = Vec::with_capacity(image.steps.len() + 1);
+        let (from, begin) = match &image.base {
+            Base::Source(source) => {
+                let Some(node) = self.source(source, &format!("{}/from", image.address)) else { return };
+                own.push(node);
+                (None, Built { source: node, last: node })
+            }
+            Base::Image(base) => {
+                let Some(built) = self.built.get(base).copied() else { return };
+                let address = evaluated.images.get(base.0 as usize).map(|base| Address(base.address.clone()));
+                (address, built)
+            }
+        };
+        let backend = self.nodes.get(begin.source.index()).map(|node| node.backend.clone()).unwrap_or_default();
+        let mut last = begin.last;
+        for step in &image.steps {
+            let args = self.record(&step.args, step.at);
+            let network = matches!(step.args.get("network"), Some(Value::Bool(true)));
+            let work = Step { on: last, source: begin.source, label: step.label.clone(), network };
+            last = self.push(Node {
+                address: Address(step.address.clone()),
+                span: self.span(step.at),
+                platform: image.platform.clone(),
+                backend: backend.clone(),
+                kind: step.kind.to_string(),
+                revision: step.revision,
+                args,
+                work: Work::Step(work),
+            });
+            own.push(last);
+        }
+        self.built.insert(id, Built { source: begin.source, last });
+        let (address, platform) = (Address(image.address.clone()), image.platform.clone());
+        self.images.push(Image { address, platform, from, nodes: own, last });
+    }
+
+    fn source(&mut self, source: &Arc<SourceValue>, address: &str) -> Option<NodeId> {
+        let signature = self.signature(source.of)?;
+        let (kind, revision) = (signature.kind.to_string(), signature.revision);
+        let backend = kind.split('.').next().unwrap_or_default().to_owned();
+        let args = self.record(&source.args, source.at);
+        let key = SourceKey::new(&kind, &source.platform, &args);
+        Some(self.push(Node {
+            address: Address(address.to_owned()),
+            span: self.span(source.at),
+            platform: source.platform.clone(),
+            backend,
+            kind,
+            revision,
+            args,
+            work: Work::Source(Source { key, locked: None }),
+        }))
+    }
+
+    fn artifact(&mut self, id: ArtifactId) {
+        let evaluated = self.evaluated;
+        let Some(artifact) = evaluated.artifacts.get(id.0 as usize) else { return };
+        let Some(signature) = self.signature(artifact.of) else { return };
+        let (kind, revision) = (signature.kind.to_string(), signature.revision);
+        let extension = extension(&signature.result, &artifact.args);
+        let args = self.record(&artifact.args, artifact.at);
+        let mut of = Vec::new();
+        args.values().for_each(|value| value.nodes(&mut of));
+        let backend = of.first().and_then(|id| self.nodes.get(id.index())).map(|node| node.backend.clone());
+        let address = self.addresses.get(&id).cloned().unwrap_or_else(|| format!("artifact#{}", id.0));
+        let node = self.push(Node {
+            address: Address(address),
+            span: self.span(artifact.at),
+            platform: artifact.platform.clone(),
+            backend: backend.unwrap_or_default(),
+            kind,
+            revision,
+            args,
+            work: Work::Artifact(Artifact { of, extension }),
+        });
+        self.artifacts.insert(id, node);
+    }
+
+    fn record(&mut self, fields: &Fields, at: Location) -> Record {
+        fields.iter().map(|(name, value)| (name.to_string(), self.value(value, at))).collect()
+    }
+
+    /// A value as plans hold it. Files are read here, and what is wrong with them is reported.
+    fn value(&mut self, value: &Value, at: Location) -> imgc_plan::Value {
+        use imgc_plan::Value as Planned;
+        match value {
+            Value::None | Value::Source(_) => Planned::None,
+            Value::Bool(b) => Planned::Bool(*b),
+            Value::Int(n) => Planned::Int(*n),
+            Value::Text(text) => Planned::Text(text.to_string()),
+            Value::Size(bytes) => Planned::Size(*bytes),
+            Value::Duration(millis) => Planned::Duration(*millis),
+            Value::Platform(platform) => Planned::Platform((**platform).clone()),
+            Value::List(items) => Planned::List(items.iter().map(|item| self.value(item, at)).collect()),
+            Value::Set(items) => Planned::List(items.iter().map(|item| self.value(item, at)).collect()),
+            Value::Map(map) => {
+                let entry = |(key, value): (&Value, &Value)| (key.to_text().unwrap_or_default(), value.clone());
+                let entries: Vec<(String, Value)> = map.iter().map(entry).collect();
+                Planned::Record(entries.into_iter().map(|(key, value)| (key, self.value(&value, at))).collect())
+            }
+            Value::Record(fields) => Planned::Record(self.record(fields, at)),
+            Value::Variant { name, payload } => {
+                Planned::Variant { name: name.to_string(), payload: self.record(payload, at) }
+            }
+            Value::Script { shell, text } => Planned::Script { shell: shell.to_string(), text: text.to_string() },
+            Value::Range(ends) => Planned::List(vec![self.value(&ends.0, at), self.value(&ends.1, at)]),
+            Value::File(path) => match self.inputs.file(path) {
+                Ok(file) => Planned::File(file),
+                Err(error) => self.refuse(say::unreadable(at, &error)),
+            },
+            Value::Dir { path, ignore } => match self.inputs.dir(path, ignore) {
+                Ok(dir) => Planned::Dir(dir),
+                Err(error) => self.refuse(say::unreadable(at, &error)),
+            },
+            Value::Image(id) => self.built.get(id).map_or(Planned::None, |built| Planned::Node(built.last)),
+            Value::Artifact { id, .. } => self.artifacts.get(id).map_or(Planned::None, |node| Planned::Node(*node)),
+        }
+    }
+
+    fn refuse(&mut self, diagnostic: Diagnostic) -> imgc_plan::Value {
+        self.diagnostics.push(diagnostic);
+        imgc_plan::Value::None
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        let evaluated = self.evaluated;
+        let mut files: BTreeMap<String, Location> = BTreeMap::new();
+        let mut outputs = Vec::with_capacity(evaluated.outputs.len());
+        for (name, value, at) in &evaluated.outputs {
+            let value = self.output(value, name, *at, &mut files);
+            outputs.push(Output { name: name.to_string(), value, span: self.span(*at) });
+        }
+        outputs.sort_by(|a, b| a.name.cmp(&b.name));
+        outputs
+    }
+
+    fn output(
+        &mut self,
+        value: &Value,
+        name: &str,
+        at: Location,
+        files: &mut BTreeMap<String, Location>,
+    ) -> OutputValue {
+        let mut below = |this: &mut Self, key: &str, value: &Value| {
+            this.output(value, &format!("{name}/{}", key.replace('/', "-")), at, files)
+        };
+        match value {
+            Value::None => OutputValue::None,
+            Value::Artifact { id, file } => match self.artifacts.get(id).copied() {
+                Some(node) => {
+                    let extension = match self.nodes.get(node.index()).map(|node| &node.work) {
+                        Some(Work::Artifact(artifact)) => artifact.extension.clone(),
+                        Some(Work::Source(_) | Work::Step(_)) | None => String::new(),
+                    };
+                    let file = file.as_ref().map_or_else(|| format!("{name}.{extension}"), ToString::to_string);
+                    self.file(&file, at, files);
+                    OutputValue::Artifact { node, file }
+                }
+                None => OutputValue::None,
+            },
+            Value::Image(id) => self.built.get(id).map_or(OutputValue::None, |built| OutputValue::Image(built.last)),
+            Value::List(items) => {
+                let items = items.iter().enumerate();
+                OutputValue::List(items.map(|(n, item)| below(self, &n.to_string(), item)).collect())
+            }
+            Value::Map(map) => {
+                let entries = map.iter().map(|(key, item)| (key.to_text().unwrap_or_default(), item));
+                OutputValue::Map(entries.map(|(key, item)| (key.clone(), below(self, &key, item))).collect())
+            }
+            Value::Record(fields) => {
+                OutputValue::Map(fields.iter().map(|(key, item)| (key.to_string(), below(self, key, item))).collect())
+            }
+            other => OutputValue::Text(other.to_text().unwrap_or_else(|| other.shown())),
+        }
+    }
+
+    fn file(&mut self, file: &str, at: Location, files: &mut BTreeMap<String, Location>) {
+        let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        if !file.split('/').all(is_plain) || file.contains(['\0', '\n', '\\']) || file == "SHA256SUMS" {
+            self.diagnostics.push(say::bad_file_name(at, file));
+        } else if let Some(first) = files.insert(file.to_owned(), at) {
+            self.diagnostics.push(say::same_file(at, file, first));
+        }
+    }
+}
+
+/// The ending of an artifact's file: its format.
+fn extension(result: &Type, args: &Fields) -> String {
+    let Type::Artifact(format, _) = result else { return String::new() };
+    let name = match format {
+        FormatIndex::Of(formats) => formats.first().map(ToString::to_string),
+        FormatIndex::Path(path) => path.first().and_then(|name| args.get(name)).and_then(Value::to_text),
+        FormatIndex::Any => None,
+    };
+    match name.as_deref() {
+        Some("oci") => "tar".to_owned(),
+        Some(name) => name.to_owned(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,200 @@
+//! Reads the applied module and everything it imports, each after what it imports. Knows no items but imports.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use imgc_plan::Digest;
+
+use crate::ast::{self, ImportFrom, ItemKind, TemplatePart};
+use crate::diagnostic::{Diagnostic, names};
+use crate::paths::{self, PathFault};
+use crate::sources::{Source, Sources};
+use crate::span::{Location, ModuleId, Span};
+use crate::spelling::nearest;
+use crate::world::World;
+use crate::{parse, stdlib};
+
+/// A module that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Module {
+    pub(crate) id: ModuleId,
+    /// Relative to the package; `std/apt.imgc` for the standard library.
+    pub(crate) path: Arc<str>,
+    pub(crate) tree: Arc<ast::Module>,
+    /// The module that each import item names, by position of the item.
+    pub(crate) imports: BTreeMap<u32, ModuleId>,
+    pub(crate) is_std: bool,
+}
+
+/// All modules of a program.
+#[derive(Debug, Default)]
+pub(crate) struct Modules {
+    pub(crate) sources: Sources,
+    /// By [`ModuleId`].
+    pub(crate) all: Vec<Module>,
+    /// Every module after those it imports; the standard library first.
+    pub(crate) order: Vec<ModuleId>,
+    /// Modules of the standard library by name.
+    pub(crate) std: BTreeMap<&'static str, ModuleId>,
+    /// Digests of the package's modules.
+    pub(crate) digests: BTreeMap<String, Digest>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// How far the reading of a module is.
+#[derive(Clone, Copy)]
+enum Progress {
+    Open,
+    Done(ModuleId),
+}
+
+struct Loader<'a> {
+    world: &'a dyn World,
+    modules: Modules,
+    by_path: HashMap<String, Progress>,
+}
+
+/// Reads `entry` and what it imports. The applied module is always there, empty if it could not be read.
+pub(crate) fn load(world: &dyn World, entry: &str) -> Modules {
+    let mut loader = Loader { world, modules: Modules::default(), by_path: HashMap::new() };
+    loader.read(entry, None);
+    let first = loader.modules.order.len();
+    for module in stdlib::modules() {
+        loader.add_std(module);
+    }
+    loader.modules.order.rotate_left(first);
+    loader.link_std();
+    loader.modules
+}
+
+impl Loader<'_> {
+    /// Reads a module and, first, what it imports. None where it cannot be read or is being read already.
+    fn read(&mut self, path: &str, from: Option<Location>) -> Option<ModuleId> {
+        match self.by_path.get(path) {
+            Some(Progress::Done(id)) => return Some(*id),
+            Some(Progress::Open) => {
+                self.modules.diagnostics.push(names::import_cycle(from.unwrap_or_default(), path));
+                return None;
+            }
+            None => {}
+        }
+        let read = self.world.module(path);
+        let text = match (&read, from) {
+            (Ok(text), _) => text.clone(),
+            // The applied module is there in any case, so that what is wrong with it has a place.
+            (Err(error), None) => {
+                self.modules.diagnostics.push(names::unreadable_module(Location::default(), error));
+                Arc::from("")
+            }
+            (Err(error), Some(from)) => {
+                self.modules.diagnostics.push(names::unreadable_module(from, error));
+                return None;
+            }
+        };
+        self.by_path.insert(path.to_owned(), Progress::Open);
+        if read.is_ok() {
+            self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
+        }
+        let next = ModuleId(u32::try_from(self.modules.all.len()).unwrap_or(u32::MAX));
+        let parsed = parse::parse(&text, next);
+        self.modules.diagnostics.extend(parsed.diagnostics);
+        let tree = Arc::new(parsed.module);
+        let path: Arc<str> = Arc::from(path);
+        let id = self.modules.sources.add(Source::new(path.clone(), text, &tree.starts));
+        self.modules.all.push(Module {
+            id,
+            path: path.clone(),
+            tree: tree.clone(),
+            imports: BTreeMap::new(),
+            is_std: false,
+        });
+        for (item, number) in tree.items.iter().zip(0..) {
+            if let ItemKind::Import(import) = &item.kind
+                && let Some(target) = self.import(id, number, import)
+                && let Some(module) = self.modules.all.get_mut(id.0 as usize)
+            {
+                module.imports.insert(number, target);
+            }
+        }
+        self.by_path.insert(path.to_string(), Progress::Done(id));
+        self.modules.order.push(id);
+        Some(id)
+    }
+
+    fn import(&mut self, module: ModuleId, item: u32, import: &ast::Import) -> Option<ModuleId> {
+        let ImportFrom::File(template) = &import.from else { return None };
+        let at = Location { module, item, span: template.span };
+        let Some(written) = plain(template) else {
+            self.modules.diagnostics.push(names::computed_import(at));
+            return None;
+        };
+        let path = self.modules.all.get(module.0 as usize).map(|m| m.path.clone())?;
+        match paths::resolve(&path, &written) {
+            Ok(path) => self.read(&path, Some(at)),
+            Err(fault) => {
+                self.modules.diagnostics.push(match fault {
+                    PathFault::Outside => names::import_outside(at, &written),
+                    PathFault::Absolute | PathFault::Malformed => names::import_malformed(at, &written),
+                });
+                None
+            }
+        }
+    }
+
+    fn add_std(&mut self, module: &stdlib::StdModule) {
+        let id = self.modules.sources.add(module.source.clone());
+        let tree = module.tree.clone();
+        self.modules.all.push(Module {
+            id,
+            path: module.source.path.clone(),
+            tree,
+            imports: BTreeMap::new(),
+            is_std: true,
+        });
+        self.modules.order.push(id);
+        self.modules.std.insert(module.name, id);
+        let here = |d: &Diagnostic| {
+            let mut d = d.clone();
+            d.primary.at.module = id;
+            d
+        };
+        self.modules.diagnostics.extend(module.diagnostics.iter().map(here));
+    }
+
+    /// Connects `import std.x`.
+    fn link_std(&mut self) {
+        let mut faults = Vec::new();
+        for module in &mut self.modules.all {
+            for (item, number) in module.tree.items.iter().zip(0..) {
+                let ItemKind::Import(import) = &item.kind else { continue };
+                let ImportFrom::Std(path) = &import.from else { continue };
+                let name = path.names.iter().skip(1).map(|n| &*n.text).collect::<Vec<_>>().join(".");
+                if let Some(target) = self.modules.std.get(name.as_str()) {
+                    module.imports.insert(number, *target);
+                } else if !name.is_empty() {
+                    let at = Location { module: module.id, item: number, span: path.span };
+                    let near = nearest(&name, self.modules.std.keys().copied());
+                    faults.push(names::unknown_std_module(at, &name, near));
+                }
+            }
+        }
+        self.modules.diagnostics.extend(faults);
+    }
+}
+
+/// The text of a literal without holes.
+pub(crate) fn plain(template: &ast::Template) -> Option<String> {
+    let mut text = String::new();
+    for part in &template.parts {
+        match part {
+            TemplatePart::Text { text: part, .. } => text.push_str(part),
+            TemplatePart::Hole { .. } => return None,
+        }
+    }
+    Some(text)
+}
+
+/// The place of an item's part.
+pub(crate) fn at(module: ModuleId, item: u32, span: Span) -> Location {
+    Location { module, item, span }
+}

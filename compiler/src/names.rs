@@ -1,0 +1,218 @@
+//! What the names of each module mean: its items, what it imports and the prelude.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ast::{self, Extern, Import, ImportFrom, ItemKind, Name};
+use crate::core::Ref;
+use crate::diagnostic::{Diagnostic, names};
+use crate::modules::{self, Modules, plain};
+use crate::span::{Location, ModuleId};
+use crate::spelling::nearest;
+use crate::stdlib;
+use crate::types::ItemId;
+
+/// Names that nothing can bind.
+const UNBINDABLE: [&str; 5] = ["platform", "linux", "windows", "macos", "freebsd"];
+
+/// Built-in types and functions, which count as part of the prelude.
+pub(crate) const BUILTIN_TYPES: [&str; 17] = [
+    "Bool", "Int", "String", "Size", "Duration", "Port", "Mode", "File", "Dir", "Platform", "Script", "Secret", "List",
+    "Set", "Map", "Image", "Source",
+];
+
+/// Built-in functions.
+pub(crate) const BUILTIN_FUNCTIONS: [&str; 3] = ["file", "dir", "raw"];
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Item(Ref),
+    Module { module: ModuleId, via: Option<u32> },
+}
+
+/// The names of one module.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scope {
+    pub(crate) own: BTreeMap<Arc<str>, (Bound, Location)>,
+}
+
+/// The names of all modules.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// By module.
+    scopes: Vec<Scope>,
+    prelude: BTreeMap<Arc<str>, Bound>,
+}
+
+/// The name that an item binds in its module; imports bind others.
+pub(crate) fn item_name(kind: &ItemKind) -> Option<&Name> {
+    let name = match kind {
+        ItemKind::Param(param) => &param.name,
+        ItemKind::Let(value) | ItemKind::Output(value) => &value.name,
+        ItemKind::Secret { name, .. }
+        | ItemKind::Fn { name, .. }
+        | ItemKind::Record { name, .. }
+        | ItemKind::Enum { name, .. }
+        | ItemKind::Recipe { name, .. }
+        | ItemKind::Image { name, .. }
+        | ItemKind::Test { name, .. }
+        | ItemKind::Extern(Extern::Step { name, .. } | Extern::Source { name, .. } | Extern::Artifact { name, .. }) => {
+            name
+        }
+        ItemKind::Edition { .. } | ItemKind::Import(_) | ItemKind::Error => return None,
+    };
+    (!name.text.is_empty()).then_some(name)
+}
+
+/// Collects the names of every module.
+pub(crate) fn resolve(modules: &Modules) -> (Names, Vec<Diagnostic>) {
+    let mut names = Names::default();
+    let mut diagnostics = Vec::new();
+    names.add_prelude(modules);
+    for module in &modules.all {
+        let scope = names.scope(modules, module, &mut diagnostics);
+        names.scopes.push(scope);
+    }
+    (names, diagnostics)
+}
+
+impl Names {
+    /// What a name means in a module.
+    pub(crate) fn find(&self, module: ModuleId, name: &str) -> Option<Bound> {
+        let own = self.scopes.get(module.0 as usize).and_then(|scope| scope.own.get(name));
+        own.map(|(bound, _)| *bound).or_else(|| self.prelude.get(name).copied())
+    }
+
+    /// Where a module binds a name itself.
+    pub(crate) fn place(&self, module: ModuleId, name: &str) -> Option<Location> {
+        Some(self.scopes.get(module.0 as usize)?.own.get(name)?.1)
+    }
+
+    /// Whether the name belongs to the prelude.
+    pub(crate) fn is_prelude(&self, name: &str) -> bool {
+        self.prelude.contains_key(name) || BUILTIN_TYPES.contains(&name) || BUILTIN_FUNCTIONS.contains(&name)
+    }
+
+    /// Every name that is visible in a module.
+    pub(crate) fn visible(&self, module: ModuleId) -> impl Iterator<Item = &str> {
+        let own = self.scopes.get(module.0 as usize).into_iter().flat_map(|scope| scope.own.keys());
+        own.chain(self.prelude.keys()).map(|name| &**name).chain(BUILTIN_FUNCTIONS)
+    }
+
+    fn add_prelude(&mut self, modules: &Modules) {
+        for (name, id) in &modules.std {
+            if *name == stdlib::PRELUDE {
+                let items = modules.all.get(id.0 as usize).map(|m| m.tree.items.as_slice()).unwrap_or_default();
+                for (item, number) in items.iter().zip(0..) {
+                    if let Some(name) = item_name(&item.kind) {
+                        let bound = Bound::Item(Ref { id: ItemId { module: *id, item: number }, via: None });
+                        self.prelude.insert(name.text.clone(), bound);
+                    }
+                }
+            } else {
+                self.prelude.insert(Arc::from(*name), Bound::Module { module: *id, via: None });
+            }
+        }
+    }
+
+    fn scope(&self, modules: &Modules, module: &modules::Module, diagnostics: &mut Vec<Diagnostic>) -> Scope {
+        let mut scope = Scope::default();
+        for (item, number) in module.tree.items.iter().zip(0..) {
+            let bind = |scope: &mut Scope,
+                        diagnostics: &mut Vec<Diagnostic>,
+                        name: &Name,
+                        bound: Bound,
+                        may_be_prelude: bool| {
+                let at = modules::at(module.id, number, name.span);
+                if let Some((_, first)) = scope.own.get(&name.text) {
+                    diagnostics.push(names::duplicate_item(at, &name.text, *first));
+                } else if !module.is_std && UNBINDABLE.contains(&&*name.text) {
+                    diagnostics.push(names::unbindable(at, &name.text));
+                } else if !module.is_std && !may_be_prelude && self.is_prelude(&name.text) {
+                    diagnostics.push(names::prelude_name(at, &name.text));
+                } else {
+                    scope.own.insert(name.text.clone(), (bound, at));
+                }
+            };
+            if let Some(name) = item_name(&item.kind) {
+                bind(
+                    &mut scope,
+                    diagnostics,
+                    name,
+                    Bound::Item(Ref { id: ItemId { module: module.id, item: number }, via: None }),
+                    false,
+                );
+            }
+            if let ItemKind::Import(import) = &item.kind
+                && let Some(target) = module.imports.get(&number)
+            {
+                let is_std = modules.all.get(target.0 as usize).is_some_and(|m| m.is_std);
+                let via = (!is_std).then_some(number);
+                if let Some(selected) = &import.names {
+                    for name in selected {
+                        match exported(modules, *target, name, modules::at(module.id, number, name.span)) {
+                            Ok(id) => bind(&mut scope, diagnostics, name, Bound::Item(Ref { id, via }), is_std),
+                            Err(diagnostic) => diagnostics.push(diagnostic),
+                        }
+                    }
+                }
+                match import_name(import) {
+                    Some(name) => bind(&mut scope, diagnostics, &name, Bound::Module { module: *target, via }, is_std),
+                    None if import.names.is_none() => {
+                        diagnostics.push(names::import_without_name(modules::at(module.id, number, item.span)));
+                    }
+                    None => {}
+                }
+            }
+        }
+        scope
+    }
+}
+
+/// The name that a whole module gets: its alias, else the last part of its path.
+fn import_name(import: &Import) -> Option<Name> {
+    if let Some(alias) = &import.alias {
+        return Some(alias.clone());
+    }
+    if import.names.is_some() {
+        return None;
+    }
+    match &import.from {
+        ImportFrom::Std(path) => path.names.last().cloned(),
+        ImportFrom::File(template) => {
+            let path = plain(template)?;
+            let stem = path.rsplit('/').next()?.strip_suffix(".imgc")?;
+            let is_word = stem.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && stem.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            is_word.then(|| Name { text: Arc::from(stem), span: template.span })
+        }
+        ImportFrom::Error(_) => None,
+    }
+}
+
+/// An item that another module may use: exported, a param, an output, or of the standard library's externs.
+pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Location) -> Result<ItemId, Diagnostic> {
+    let Some(module) = modules.all.get(of.0 as usize) else {
+        return Err(names::unknown_export(at, &name.text, "", None));
+    };
+    let is_open = |item: &ast::Item| {
+        item.public.is_some() || matches!(item.kind, ItemKind::Param(_) | ItemKind::Output(_) | ItemKind::Extern(_))
+    };
+    let mut hidden = None;
+    for (item, number) in module.tree.items.iter().zip(0..) {
+        let Some(own) = item_name(&item.kind) else { continue };
+        if own.text == name.text {
+            if is_open(item) {
+                return Ok(ItemId { module: of, item: number });
+            }
+            hidden = Some(modules::at(of, number, item.span));
+        }
+    }
+    if let Some(place) = hidden {
+        return Err(names::not_exported(at, &name.text, place));
+    }
+    let open = module.tree.items.iter().filter(|item| is_open(item)).filter_map(|item| item_name(&item.kind));
+    let near = nearest(&name.text, open.map(|name| &*name.text));
+    Err(names::unknown_export(at, &name.text, &module.path, near))
+}

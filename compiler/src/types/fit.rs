@@ -1,0 +1,139 @@
+//! Whether a value of one type may stand where another is asked, and what has to be done to it.
+
+use std::sync::Arc;
+
+use super::{Field, FormatIndex, Pattern, PlatformIndex, Shape, Type};
+
+/// What has to be done to a value so that it fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Coercion {
+    /// An `Int` has to be from 1 to 65535.
+    Port,
+    /// An `Int` has to be from 0 to 0o7777.
+    Mode,
+    /// A file's text becomes a script of this shell.
+    ReadScript(Arc<str>),
+    /// The fields of a record that are missing get their defaults.
+    Record(Arc<super::Nominal>),
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fit {
+    No,
+    Yes,
+    After(Coercion),
+}
+
+impl Fit {
+    fn when(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+/// Whether `found` fits where `expected` is asked. The more exact fits the less exact.
+pub(crate) fn fit(found: &Type, expected: &Type) -> Fit {
+    match (found, expected) {
+        (Type::Error | Type::Never, _) | (_, Type::Error) => Fit::Yes,
+        (Type::Union(members), _) => all(members, expected),
+        (Type::None, Type::Optional(_)) => Fit::Yes,
+        (Type::Optional(a), Type::Optional(b)) => fit(a, b),
+        (_, Type::Optional(inner)) => fit(found, inner),
+        (_, Type::Union(members)) => any(found, members),
+        (Type::Literal(_), Type::String) | (Type::Port | Type::Mode, Type::Int) => Fit::Yes,
+        (Type::Int, Type::Port) => Fit::After(Coercion::Port),
+        (Type::Int, Type::Mode) => Fit::After(Coercion::Mode),
+        (Type::File, Type::Script(shell)) => Fit::After(Coercion::ReadScript(shell.clone())),
+        (Type::Artifact(..), Type::File) => Fit::Yes,
+        (Type::Platform(a), Type::Platform(b)) => Fit::when(b.holds(a)),
+        (Type::List(a), Type::List(b))
+        | (Type::Set(a), Type::Set(b))
+        | (Type::Range(a), Type::Range(b))
+        | (Type::Secret(a), Type::Secret(b)) => exactly(a, b),
+        (Type::Map(ka, va), Type::Map(kb, vb)) => Fit::when(exactly(ka, kb) == Fit::Yes && exactly(va, vb) == Fit::Yes),
+        (Type::Image(pa, fa), Type::Image(pb, fb))
+        | (Type::Source(pa, fa), Type::Source(pb, fb))
+        | (Type::Artifact(fa, pa), Type::Artifact(fb, pb)) => Fit::when(platform_fits(pa, pb) && format_fits(fa, fb)),
+        (Type::Anonymous(fields), Type::Nominal(nominal)) => match &nominal.shape {
+            Shape::Record(asked) => fields_fit(fields, asked, Fit::After(Coercion::Record(nominal.clone()))),
+            Shape::Enum(_) => Fit::No,
+        },
+        (Type::Anonymous(a), Type::Anonymous(b)) => fields_fit(a, b, Fit::Yes),
+        (Type::Nominal(a), Type::Nominal(b)) => Fit::when(a.id == b.id),
+        (a, b) => Fit::when(a == b),
+    }
+}
+
+/// Inside lists and maps a value cannot be changed on the way.
+fn exactly(found: &Type, expected: &Type) -> Fit {
+    Fit::when(fit(found, expected) == Fit::Yes)
+}
+
+fn all(members: &[Type], expected: &Type) -> Fit {
+    Fit::when(members.iter().all(|member| fit(member, expected) == Fit::Yes))
+}
+
+fn any(found: &Type, members: &[Type]) -> Fit {
+    let fits: Vec<Fit> = members.iter().map(|member| fit(found, member)).collect();
+    if fits.contains(&Fit::Yes) {
+        return Fit::Yes;
+    }
+    fits.into_iter().find(|fit| *fit != Fit::No).unwrap_or(Fit::No)
+}
+
+fn fields_fit(found: &[Field], asked: &[Field], then: Fit) -> Fit {
+    let known = found.iter().all(|f| asked.iter().any(|a| a.name == f.name && fit(&f.ty, &a.ty) == Fit::Yes));
+    let whole = asked.iter().all(|a| a.optional || found.iter().any(|f| f.name == a.name));
+    if known && whole { then } else { Fit::No }
+}
+
+fn platform_fits(found: &PlatformIndex, expected: &PlatformIndex) -> bool {
+    match (found, expected) {
+        (PlatformIndex::Is(a), PlatformIndex::Is(b)) => b.holds(a),
+        // A path is replaced by what it stands for wherever a call is checked.
+        (PlatformIndex::Path(_), _) | (_, PlatformIndex::Path(_)) => true,
+    }
+}
+
+fn format_fits(found: &FormatIndex, expected: &FormatIndex) -> bool {
+    match (found, expected) {
+        (FormatIndex::Of(a), FormatIndex::Of(b)) => a.is_subset(b),
+        (_, FormatIndex::Any) | (FormatIndex::Path(_), _) | (_, FormatIndex::Path(_)) => true,
+        (FormatIndex::Any, FormatIndex::Of(_)) => false,
+    }
+}
+
+/// The narrowest type that holds both, for lists, `if` and `match`; none where nothing does.
+pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
+    match (a, b) {
+        (Type::Error, _) | (_, Type::Error) => Some(Type::Error),
+        (Type::None, other) | (other, Type::None) => Some(other.clone().optional()),
+        (Type::Optional(a), Type::Optional(b)) => Some(join(a, b)?.optional()),
+        (Type::Optional(a), b) | (b, Type::Optional(a)) => Some(join(a, b)?.optional()),
+        (Type::Platform(a), Type::Platform(b)) => Some(Type::Platform(a.join(b))),
+        (Type::Image(pa, fa), Type::Image(pb, fb)) => Some(Type::Image(join_platform(pa, pb), join_format(fa, fb))),
+        (Type::Source(pa, fa), Type::Source(pb, fb)) => Some(Type::Source(join_platform(pa, pb), join_format(fa, fb))),
+        (Type::Artifact(fa, pa), Type::Artifact(fb, pb)) => {
+            Some(Type::Artifact(join_format(fa, fb), join_platform(pa, pb)))
+        }
+        (Type::List(a), Type::List(b)) => Some(Type::List(Arc::new(join(a, b)?))),
+        (Type::Literal(_), Type::Literal(_)) => Some(Type::String),
+        (a, b) if fit(a, b) == Fit::Yes => Some(b.clone()),
+        (a, b) if fit(b, a) == Fit::Yes => Some(a.clone()),
+        (_, _) => None,
+    }
+}
+
+fn join_platform(a: &PlatformIndex, b: &PlatformIndex) -> PlatformIndex {
+    match (a, b) {
+        (PlatformIndex::Is(a), PlatformIndex::Is(b)) => PlatformIndex::Is(a.join(b)),
+        (_, _) => PlatformIndex::Is(Pattern::ANY),
+    }
+}
+
+fn join_format(a: &FormatIndex, b: &FormatIndex) -> FormatIndex {
+    match (a, b) {
+        (FormatIndex::Of(a), FormatIndex::Of(b)) => FormatIndex::Of(a.union(b).cloned().collect()),
+        (_, _) => FormatIndex::Any,
+    }
+}

@@ -1,0 +1,31 @@
+//! `tests/corpus/<area>/<case>/main.imgc`: what checking and planning each say, as snapshots beside the case.
+
+use crate::render;
+use crate::world::MapWorld;
+
+#[test]
+fn corpus() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    insta::glob!("../../../tests/corpus", "*/*/main.imgc", |path| {
+        let folder = path.parent().unwrap();
+        let world = MapWorld::read(folder);
+        let checked = imgc_compiler::check(&world, "main.imgc");
+        let planned = imgc_compiler::plan(&world, "main.imgc");
+        let said = render::diagnostics(&checked.diagnostics, &checked.sources);
+        let mut text = format!("-- check\n{said}");
+        let said_again = render::diagnostics(&planned.diagnostics, &planned.sources);
+        if said_again != said {
+            text.push_str(&format!("-- plan says\n{said_again}"));
+        }
+        if let Some(plan) = &planned.plan {
+            plan.verify().unwrap();
+            text.push_str(&format!("-- plan\n{}", render::plan(plan)));
+        }
+        let mut settings = settings.clone();
+        settings.set_snapshot_path(folder);
+        settings.set_snapshot_suffix("");
+        settings.bind(|| insta::assert_snapshot!("said", text));
+    });
+}

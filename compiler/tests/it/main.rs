@@ -1,0 +1,6 @@
+//! Tests at the compiler's boundary: text and a world in, plan and diagnostics out.
+
+mod corpus;
+mod examples;
+mod render;
+mod world;

@@ -1,0 +1,100 @@
+//! Diagnostics and plans as plain text, for snapshots.
+
+use std::fmt::Write as _;
+
+use imgc_compiler::{Diagnostic, Location, Sources};
+use imgc_plan::{OutputValue, Plan, Value, Work};
+
+fn place(sources: &Sources, at: &Location) -> String {
+    let place = sources.place(at);
+    // Lines of the standard library may move without any change of meaning.
+    if place.path.starts_with("std/") {
+        return place.path.to_string();
+    }
+    let text = place.text.get(place.start..place.end).unwrap_or_default();
+    let first = text.lines().next().unwrap_or_default();
+    let more = if text.lines().count() > 1 { " …" } else { "" };
+    format!("{}:{}:{} `{first}`{more}", place.path, place.line, place.column)
+}
+
+/// One block a diagnostic.
+pub fn diagnostics(all: &[Diagnostic], sources: &Sources) -> String {
+    let mut text = String::new();
+    for d in all {
+        let _ = writeln!(text, "{:?}[{}]: {}", d.severity, d.code, d.message);
+        let _ = writeln!(text, "  at {} {}", place(sources, &d.primary.at), d.primary.text);
+        for label in &d.secondary {
+            let _ = writeln!(text, "  also {} {}", place(sources, &label.at), label.text);
+        }
+        for note in &d.notes {
+            let _ = writeln!(text, "  note {note}");
+        }
+        if let Some(help) = &d.help {
+            let _ = writeln!(text, "  help {help}");
+        }
+        for fix in &d.fixes {
+            let edits: Vec<String> =
+                fix.edits.iter().map(|(at, to)| format!("{} -> `{to}`", place(sources, at))).collect();
+            let _ = writeln!(text, "  fix {} {:?}: {}", fix.title, fix.applicability, edits.join(", "));
+        }
+    }
+    text
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::File(file) => format!("file {}", file.path),
+        Value::Dir(dir) => format!("dir {} of {}", dir.path, dir.entries.len()),
+        Value::Node(id) => format!("node {}", id.0),
+        other => other.to_plain().to_string(),
+    }
+}
+
+fn output(value: &OutputValue) -> String {
+    match value {
+        OutputValue::None => "none".to_owned(),
+        OutputValue::Artifact { node, file } => format!("node {} -> {file}", node.0),
+        OutputValue::Image(node) => format!("image at node {}", node.0),
+        OutputValue::Text(text) => format!("text {text}"),
+        OutputValue::List(items) => format!("[{}]", items.iter().map(output).collect::<Vec<_>>().join(", ")),
+        OutputValue::Map(items) => {
+            let items: Vec<String> = items.iter().map(|(key, value)| format!("{key}: {}", output(value))).collect();
+            format!("{{{}}}", items.join(", "))
+        }
+    }
+}
+
+/// One line a node with its arguments below, then images, outputs and params.
+pub fn plan(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (n, node) in plan.nodes.iter().enumerate() {
+        let on = match &node.work {
+            Work::Source(_) => String::new(),
+            Work::Step(step) => format!(" on {} root {} network {}", step.on.0, step.source.0, step.network),
+            Work::Artifact(artifact) => {
+                format!(" of {:?} .{}", artifact.of.iter().map(|id| id.0).collect::<Vec<_>>(), artifact.extension)
+            }
+        };
+        let span = node.span.as_ref().map(|s| format!("{}:{}", s.file, s.line)).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{n} {} = {}@{} [{} {}]{on} <{span}>",
+            node.address, node.kind, node.revision, node.backend, node.platform
+        );
+        for (name, value) in &node.args {
+            let _ = writeln!(text, "    {name} = {}", shown(value));
+        }
+    }
+    for image in &plan.images {
+        let from = image.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+        let nodes: Vec<u32> = image.nodes.iter().map(|id| id.0).collect();
+        let _ = writeln!(text, "image {} [{}]{from} {nodes:?} last {}", image.address, image.platform, image.last.0);
+    }
+    for out in &plan.outputs {
+        let _ = writeln!(text, "output {} = {}", out.name, output(&out.value));
+    }
+    for (name, param) in &plan.asked.params {
+        let _ = writeln!(text, "param {name} = {} by {}", param.value, param.origin);
+    }
+    text
+}
