@@ -1,6 +1,6 @@
 //! What the store takes, and taking things out of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -233,13 +233,12 @@ impl Store {
         let mut contents = Contents::default();
         let mut counted = Vec::new();
         for digest in self.layout().all("trees").iter().filter_map(|path| named::<Digest>(path)) {
-            let size = match known.get(&digest) {
-                Some(size) => *size,
-                None => {
-                    let size = read_manifest(self.layout(), &digest)?.map_or(0, |manifest| manifest.disk_size());
-                    counted.push((digest, size));
-                    size
-                }
+            let size = if let Some(size) = known.get(&digest) {
+                *size
+            } else {
+                let size = read_manifest(self.layout(), &digest)?.map_or(0, |manifest| manifest.disk_size());
+                counted.push((digest, size));
+                size
             };
             contents.trees.insert(digest, size);
         }
@@ -256,7 +255,7 @@ impl Store {
     }
 }
 
-fn refs_once(entry: &IndexEntry) -> HashSet<Digest> {
+fn refs_once(entry: &IndexEntry) -> BTreeSet<Digest> {
     entry.refs.iter().copied().collect()
 }
 

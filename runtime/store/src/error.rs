@@ -118,9 +118,9 @@ impl StoreError {
     /// Makes the error of a failed file operation: `.map_err(StoreError::io("read", path))`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { action, path, source },
-            _ => Self::Io { action, path, source },
+        move |source| {
+            let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            if full { Self::NoSpace { action, path, source } } else { Self::Io { action, path, source } }
         }
     }
 

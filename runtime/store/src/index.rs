@@ -1,4 +1,4 @@
-//! The index: what is known by fingerprint, by SHA-256 and by address, in SQLite.
+//! The index: what is known by fingerprint, by SHA-256 and by address, in `SQLite`.
 //!
 //! Everything in it but specs and times of use can be rebuilt from sidecars, and is, when the file is missing or
 //! damaged. Reads never wait for writers (WAL).
@@ -20,7 +20,7 @@ use crate::object::Hashed;
 use crate::sidecar::{EntrySidecar, ObjectSidecar, Sidecar};
 use crate::store::Store;
 
-/// `user_version` of the SQLite file.
+/// `user_version` of the `SQLite` file.
 const INDEX_VERSION: i32 = 1;
 
 const SCHEMA: &str = "
@@ -410,14 +410,18 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+fn is_sound(connection: &Connection) -> bool {
+    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).is_ok_and(|answer| answer == "ok")
+}
+
 /// Makes the index new from sidecars, whatever is left of the old one.
 fn rebuild(layout: &Layout, notes: &Mutex<Vec<Note>>, why: &str) -> Result<Connection, StoreError> {
     let failed = || StoreError::index("rebuild", &layout.root);
     let lock = layout.folder("locks").join("index");
     let _locked = Locked::take(&lock).map_err(StoreError::io("lock", &lock))?;
-    // Another process may have been faster. What it made is sound; a damaged file is not, even if it opens.
-    if why == "was missing"
-        && let Ok(Some(connection)) = connect(layout)
+    // Another process may have been faster.
+    if let Ok(Some(connection)) = connect(layout)
+        && is_sound(&connection)
     {
         return Ok(connection);
     }

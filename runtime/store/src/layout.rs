@@ -11,7 +11,16 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) const FOLDERS: [&str; 6] = ["objects", "trees", "entries", "scratch", "locks", "quarantine"];
+    /// Folders and their modes. Trees hold set-uid programs of any age, which are nothing for other users of the host.
+    /// Scratch can be passed through: package managers there drop to users of their own.
+    pub(crate) const FOLDERS: [(&str, u32); 6] = [
+        ("objects", 0o700),
+        ("trees", 0o700),
+        ("entries", 0o700),
+        ("scratch", 0o711),
+        ("locks", 0o700),
+        ("quarantine", 0o700),
+    ];
 
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.root.join(name)
@@ -33,7 +42,7 @@ impl Layout {
         self.sharded("objects", &digest.to_string(), ".json")
     }
 
-    /// The folder that holds `tree/`, `manifest` and `unsynced`.
+    /// The folder that holds `tree/` and its manifest.
     pub(crate) fn tree(&self, digest: &Digest) -> PathBuf {
         self.sharded("trees", &digest.to_string(), "")
     }

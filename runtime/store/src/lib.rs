@@ -6,7 +6,7 @@
 //! ```text
 //! version            format of the whole directory
 //! objects/aa/DIGEST  bytes, with DIGEST.json beside them (SHA-256, size, stat)
-//! trees/aa/DIGEST/   manifest, tree/, and `unsynced` until the tree is known to be on disk
+//! trees/aa/DIGEST/   tree/ and manifest, which is `manifest-BOOT` until all of it is on the disk
 //! entries/aa/FP.json the index, one file an entry: what index.sqlite is rebuilt from
 //! index.sqlite       entries, aliases, specs
 //! scratch/  locks/  quarantine/

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use imgc_plan::Digest;
 
 use crate::error::StoreError;
+use crate::layout::{children, named};
 use crate::store::Store;
 
 /// A named lock that only one process holds at a time; released on drop.
@@ -74,6 +75,17 @@ impl Store {
 
     pub(crate) fn exclusive(&self) -> Result<Exclusive, StoreError> {
         self.try_exclusive()?.ok_or_else(|| StoreError::InUse { root: self.root().to_owned() })
+    }
+
+    /// Removes files of leases whose holder died before it could.
+    pub(crate) fn sweep_leases(&self) {
+        for path in children(&self.layout().folder("locks")) {
+            if named::<Digest>(&path).is_some()
+                && let Ok(Some(locked)) = Locked::try_take(&path)
+            {
+                drop(Lease { locked });
+            }
+        }
     }
 
     fn users_path(&self) -> PathBuf {

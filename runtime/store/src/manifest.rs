@@ -47,7 +47,7 @@ impl Manifest {
 
     /// Bytes of all files, each hard-linked file once.
     pub fn size(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.size()).sum()
+        self.entries.iter().map(Entry::size).sum()
     }
 
     /// About what the unpacked tree takes on a disk: whole blocks for files and directories.

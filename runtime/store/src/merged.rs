@@ -38,7 +38,9 @@ impl Merged {
         let manifests: Vec<&Manifest> = layers.iter().map(|layer| &*layer.manifest).collect();
         let mut items = fold(&manifests);
         items.retain(|item| !matches!(item.entry(&manifests).map(|entry| &entry.kind), Some(EntryKind::Whiteout)));
-        items.iter_mut().for_each(|item| item.opaque = false);
+        for item in &mut items {
+            item.opaque = false;
+        }
         Self::resolve(&items, layers, &manifests)
     }
 

@@ -116,7 +116,8 @@ impl Store {
     fn describe(&self, hashed: &Hashed, path: &Path) -> Result<(), StoreError> {
         let found = path.symlink_metadata().map_err(StoreError::io("examine", path))?;
         let known = ObjectSidecar::new(hashed, stamp(&found));
-        write_atomically(&self.layout().object_sidecar(&hashed.digest), &known.encode()?)?;
+        let (temporary, _owner) = self.scratch_path("sidecar")?;
+        write_atomically(&self.layout().object_sidecar(&hashed.digest), &temporary, &known.encode()?)?;
         self.index.put_object(hashed)
     }
 }

@@ -3,6 +3,7 @@
 //! What queued up while the disk was busy becomes one batch: sidecars, one `syncfs`, one transaction. A chain of sixty
 //! quick steps waits for a handful of syncs at its end, and for none before.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,10 +12,11 @@ use imgc_plan::{Digest, Fingerprint};
 
 use crate::error::StoreError;
 use crate::index::{Index, IndexEntry, Payload, now};
-use crate::layer_tree::mark_synced;
+use crate::layer_tree::mark_all_synced;
 use crate::layout::Layout;
 use crate::lock::Lease;
 use crate::place::reserve_shard;
+use crate::scratch::Owner;
 use crate::sidecar::{EntrySidecar, Sidecar};
 use crate::store::{Store, write_atomically};
 
@@ -98,7 +100,7 @@ impl Drop for Publisher {
 impl Store {
     /// Starts a publisher; usually one a run.
     pub fn publisher(&self) -> Result<Publisher, StoreError> {
-        let work = Work { layout: self.layout().clone(), index: self.index.another()? };
+        let work = Work { layout: self.layout().clone(), index: self.index.another()?, owner: self.scratch_owner()? };
         let (queue, entries) = channel();
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
@@ -111,6 +113,7 @@ impl Store {
 struct Work {
     layout: Layout,
     index: Index,
+    owner: Arc<Owner>,
 }
 
 impl Work {
@@ -132,12 +135,10 @@ impl Work {
         for entry in batch {
             let sidecar = self.layout.entry_sidecar(&entry.fingerprint);
             reserve_shard(&sidecar)?;
-            write_atomically(&sidecar, &EntrySidecar::new(entry).encode()?)?;
+            write_atomically(&sidecar, &self.owner.fresh("sidecar"), &EntrySidecar::new(entry).encode()?)?;
         }
         rustix::fs::syncfs(root).map_err(StoreError::os("sync", &self.layout.root))?;
-        for digest in batch.iter().flat_map(|entry| &entry.refs) {
-            mark_synced(&self.layout, digest)?;
-        }
+        mark_all_synced(&self.layout, batch.iter().flat_map(|entry| &entry.refs))?;
         self.index.put_entries(batch)
     }
 }

@@ -80,6 +80,13 @@ impl Owner {
         let locked = Locked::take(&path).map_err(StoreError::io("lock", &path))?;
         Ok(Self { name, locked, next: AtomicU64::new(0) })
     }
+
+    /// A path in the scratch folder where nothing is yet.
+    pub(crate) fn fresh(&self, purpose: &str) -> PathBuf {
+        let purpose: String = purpose.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.locked.path.with_file_name(format!("{}.{purpose}.{number}", self.name))
+    }
 }
 
 impl Drop for Owner {
@@ -100,18 +107,20 @@ impl Store {
 
     /// A fresh path, where nothing is yet, that is swept when its owner has gone.
     pub(crate) fn scratch_path(&self, purpose: &str) -> Result<(PathBuf, Arc<Owner>), StoreError> {
-        let folder = self.layout().folder("scratch");
-        let mut owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner = match &*owner {
-            Some(owner) => Arc::clone(owner),
-            None => Arc::clone(owner.insert(Arc::new(Owner::new(&folder)?))),
-        };
-        let purpose: String = purpose.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-        let number = owner.next.fetch_add(1, Ordering::Relaxed);
-        Ok((folder.join(format!("{}.{purpose}.{number}", owner.name)), owner))
+        let owner = self.scratch_owner()?;
+        Ok((owner.fresh(purpose), owner))
     }
 
-    /// Removes the scratch of dead owners. Cheap when there is none.
+    /// The mark of this store on its scratch, made when it is first needed.
+    pub(crate) fn scratch_owner(&self) -> Result<Arc<Owner>, StoreError> {
+        let mut owner = self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owner) = &*owner {
+            return Ok(Arc::clone(owner));
+        }
+        Ok(Arc::clone(owner.insert(Arc::new(Owner::new(&self.layout().folder("scratch"))?))))
+    }
+
+    /// Removes the scratch and the lock files of dead owners. Cheap when there are none.
     pub fn sweep(&self) -> Result<Swept, StoreError> {
         let folder = self.layout().folder("scratch");
         let mut owners: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -133,6 +142,7 @@ impl Store {
             }
             let _ = std::fs::remove_file(&locked.path);
         }
+        self.sweep_leases();
         Ok(swept)
     }
 }

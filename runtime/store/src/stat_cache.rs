@@ -18,7 +18,7 @@ use imgc_plan::Digest;
 
 use crate::error::StoreError;
 use crate::object::digest_file;
-use crate::store::write_atomically;
+use crate::store::{temporary_beside, write_atomically};
 
 /// Changes closer to the reading than this may share its time stamp: FAT counts in steps of two seconds, kernels
 /// elsewhere in ticks of at most ten milliseconds.
@@ -101,9 +101,11 @@ impl StatCache {
         if let Some(digest) = self.lookup(file, &stamp) {
             return Ok(digest);
         }
-        let started = now();
+        let started = SystemTime::now();
         let (digest, _) = digest_file(file)?;
-        self.insert(file, &stamp, digest, started);
+        if FileStamp::of(&std::fs::metadata(file)?) == stamp {
+            self.insert(file, &stamp, digest, started);
+        }
         Ok(digest)
     }
 
@@ -123,11 +125,11 @@ impl StatCache {
         Some(known.digest)
     }
 
-    /// Keeps what was read. `stamp` is from before the reading, which began at `started`, in nanoseconds since 1970.
+    /// Keeps the digest of a file whose stamp was the same before and after it was read; reading began at `started`.
     /// Keeps nothing where a change since then could go unseen.
-    fn insert(&self, file: &Path, stamp: &FileStamp, digest: Digest, started: i64) {
-        let changed_meanwhile = std::fs::metadata(file).map_or(true, |found| FileStamp::of(&found) != *stamp);
-        if changed_meanwhile || !stamp.is_safe_at(started) {
+    pub fn insert(&self, file: &Path, stamp: &FileStamp, digest: Digest, started: SystemTime) {
+        let started = started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if !stamp.is_safe_at(i64::try_from(started.as_nanos()).unwrap_or(i64::MAX)) {
             return;
         }
         let key = file.as_os_str().as_bytes().to_vec();
@@ -156,7 +158,7 @@ impl StatCache {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(StoreError::io("make", folder))?;
         }
-        write_atomically(&self.path, &bytes)
+        write_atomically(&self.path, &temporary_beside(&self.path), &bytes)
     }
 }
 
@@ -176,7 +178,7 @@ impl Saved {
             return None;
         }
         let count = usize::try_from(u64_at(rest, 0)?).ok()?;
-        (count <= rest.len() / RECORD).then_some(Self { count, bytes })
+        (count <= rest.len() / RECORD).then_some(Self { bytes, count })
     }
 
     fn record(&self, position: usize) -> Option<(&[u8], Known)> {
@@ -229,14 +231,10 @@ fn encode(records: &BTreeMap<&[u8], Known>) -> Vec<u8> {
         out.extend_from_slice(&known.digest.0);
         path_start += length;
     }
-    records.keys().for_each(|path| out.extend_from_slice(path));
+    for path in records.keys() {
+        out.extend_from_slice(path);
+    }
     let checksum = blake3::hash(&out);
     out.extend_from_slice(checksum.as_bytes());
     out
-}
-
-/// Nanoseconds since 1970.
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }

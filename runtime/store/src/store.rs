@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -45,11 +46,12 @@ impl Store {
         let layout = Layout { root: root.clone() };
         let version = read_version(&layout)?;
         check_writable(root)?;
-        for folder in Layout::FOLDERS {
-            make_folder(root, &layout.folder(folder))?;
+        for (folder, mode) in Layout::FOLDERS {
+            make_private_folder(root, &layout.folder(folder), mode)?;
         }
         if version.is_none() {
-            write_atomically(&layout.version(), format!("{STORE_VERSION}\n").as_bytes())?;
+            let temporary = temporary_beside(&layout.version());
+            write_atomically(&layout.version(), &temporary, format!("{STORE_VERSION}\n").as_bytes())?;
         }
         let index = Index::open(&layout)?;
         Ok(Self { layout, filesystem, index, owner: Mutex::default(), manifests: Mutex::default(), boot: boot_id() })
@@ -103,19 +105,32 @@ fn check_writable(root: &Path) -> Result<(), StoreError> {
 }
 
 fn make_folder(root: &Path, folder: &Path) -> Result<(), StoreError> {
-    std::fs::create_dir_all(folder).map_err(|source| match source.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { root: root.to_owned() },
-        io::ErrorKind::PermissionDenied => StoreError::NotWritable { root: root.to_owned(), source },
-        _ => StoreError::io("make", folder)(source),
+    let root = root.to_owned();
+    std::fs::create_dir_all(folder).map_err(|source| {
+        if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            StoreError::ReadOnly { root }
+        } else if source.kind() == io::ErrorKind::PermissionDenied {
+            StoreError::NotWritable { root, source }
+        } else {
+            StoreError::io("make", folder)(source)
+        }
     })
 }
 
-/// Makes a small file appear whole, without waiting for the disk.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let temporary = temporary_beside(path);
-    let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+/// Makes a folder with a mode that no umask changes; one that is there keeps its own.
+fn make_private_folder(root: &Path, folder: &Path, mode: u32) -> Result<(), StoreError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    make_folder(root, folder)?;
+    std::fs::set_permissions(folder, PermissionsExt::from_mode(mode)).map_err(StoreError::io("protect", folder))
+}
+
+/// Makes a small file appear whole, without waiting for the disk. `temporary` is a fresh path of the same file system.
+pub(crate) fn write_atomically(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let written = std::fs::write(temporary, bytes).and_then(|()| std::fs::rename(temporary, path));
     written.map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
+        let _ = std::fs::remove_file(temporary);
         StoreError::io("write", path)(error)
     })
 }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::error::StoreError;
 use crate::layer_tree::read_manifest;
 use crate::layout::named;
-use crate::object::{digest_file, hash_file};
+use crate::object::digest_file;
 use crate::scratch::error_text;
 use crate::store::Store;
 use crate::tree::{Entry, EntryKind, Manifest, TreePath};
@@ -26,18 +26,20 @@ pub struct Verified {
     pub bytes: u64,
     /// What was set aside.
     pub damaged: Vec<Damage>,
+    /// What could not be read for lack of rights, and was left where it is.
+    pub unreadable: Vec<Damage>,
     /// Entries that were dropped because they refer to something that is damaged or missing.
     pub dropped: Vec<Fingerprint>,
 }
 
-/// Something that is not what its digest says.
+/// Something that is not what its digest says, or nobody can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// What it should be.
     pub digest: Digest,
     /// Where it was.
     pub path: PathBuf,
-    /// In which way it differs.
+    /// In which way it differs, or why it cannot be read.
     pub why: String,
 }
 
@@ -53,7 +55,7 @@ impl Store {
         let objects: Vec<Digest> =
             objects.iter().filter(|path| path.extension().is_none()).filter_map(|path| named(path)).collect();
         let trees: Vec<Digest> = self.layout().all("trees").iter().filter_map(|path| named(path)).collect();
-        let mut checks: Vec<(Digest, PathBuf, Result<u64, String>)> = objects
+        let mut checks: Vec<(Digest, PathBuf, Result<u64, Difference>)> = objects
             .par_iter()
             .map(|digest| (*digest, self.layout().object(digest), self.check_object(digest)))
             .collect();
@@ -67,7 +69,11 @@ impl Store {
                     verified.bytes = verified.bytes.saturating_add(size);
                     sound.insert(digest);
                 }
-                Err(why) => {
+                Err(Difference::Unreadable(why)) => {
+                    sound.insert(digest);
+                    verified.unreadable.push(Damage { digest, path, why });
+                }
+                Err(Difference::Damage(why)) => {
                     self.quarantine(&path, &why)?;
                     verified.damaged.push(Damage { digest, path, why });
                 }
@@ -102,32 +108,49 @@ impl Store {
         Ok(())
     }
 
-    fn check_object(&self, digest: &Digest) -> Result<u64, String> {
-        let hashed = hash_file(&self.layout().object(digest)).map_err(|error| error_text(&error))?;
-        if hashed.digest == *digest { Ok(hashed.size) } else { Err("its content changed".to_owned()) }
+    fn check_object(&self, digest: &Digest) -> Result<u64, Difference> {
+        let (found, size) =
+            digest_file(&self.layout().object(digest)).map_err(|error| Difference::io(&error, &"it"))?;
+        if found == *digest { Ok(size) } else { Err(Difference::Damage("its content changed".to_owned())) }
     }
 
-    fn check_tree(&self, digest: &Digest) -> Result<u64, String> {
-        let manifest = read_manifest(self.layout(), digest).map_err(|error| error_text(&error))?;
-        let manifest = manifest.ok_or("its manifest is damaged")?;
+    fn check_tree(&self, digest: &Digest) -> Result<u64, Difference> {
+        let manifest =
+            read_manifest(self.layout(), digest).map_err(|error| Difference::Unreadable(error_text(&error)))?;
+        let manifest = manifest.ok_or_else(|| Difference::Damage("its manifest is damaged".to_owned()))?;
         compare_tree(&manifest, &self.layout().tree(digest).join("tree"))?;
         Ok(manifest.size())
     }
 }
 
-/// Whether the unpacked tree at `dir` is what the manifest says, every byte of it. The text says where it is not.
-pub(crate) fn compare_tree(manifest: &Manifest, dir: &Path) -> Result<(), String> {
-    manifest.entries.par_iter().try_for_each(|entry| compare_entry(manifest, entry, dir))?;
+/// Why something cannot be said to be what its digest says.
+#[derive(Debug)]
+pub(crate) enum Difference {
+    /// It is not.
+    Damage(String),
+    /// We may not look, as a user outside the user namespace that made it.
+    Unreadable(String),
+}
+
+impl Difference {
+    fn io(error: &io::Error, what: &dyn std::fmt::Display) -> Self {
+        let text = format!("{what}: {error}");
+        if error.kind() == io::ErrorKind::PermissionDenied { Self::Unreadable(text) } else { Self::Damage(text) }
+    }
+}
+
+/// Whether the unpacked tree at `dir` is what the manifest says: names, kinds, modes, owners, links, every byte of
+/// files. Time stamps and extended attributes are not compared; exports take them from the manifest.
+pub(crate) fn compare_tree(manifest: &Manifest, dir: &Path) -> Result<(), Difference> {
+    manifest.entries.par_iter().try_for_each(|entry| compare_entry(entry, dir))?;
     no_strangers(manifest, &TreePath::default(), dir)
 }
 
-fn compare_entry(manifest: &Manifest, entry: &Entry, dir: &Path) -> Result<(), String> {
+fn compare_entry(entry: &Entry, dir: &Path) -> Result<(), Difference> {
     let path = entry.path.on(dir);
-    let differs = |what: &str| Err(format!("{} {what}", entry.path));
-    let found = match path.symlink_metadata() {
-        Ok(found) => found,
-        Err(error) => return Err(format!("{}: {error}", entry.path)),
-    };
+    let differs = |what: &str| Err(Difference::Damage(format!("{} {what}", entry.path)));
+    let failed = |error: io::Error| Difference::io(&error, &entry.path);
+    let found = path.symlink_metadata().map_err(failed)?;
     let kind = found.file_type();
     let same_kind = match &entry.kind {
         EntryKind::Dir { .. } => kind.is_dir(),
@@ -135,45 +158,45 @@ fn compare_entry(manifest: &Manifest, entry: &Entry, dir: &Path) -> Result<(), S
         EntryKind::Hardlink { .. } => kind.is_file(),
         EntryKind::Symlink { .. } => kind.is_symlink(),
         EntryKind::Fifo => kind.is_fifo(),
-        EntryKind::Whiteout => {
-            return if kind.is_char_device() && found.rdev() == 0 { Ok(()) } else { differs("is not hidden") };
-        }
+        EntryKind::Whiteout => kind.is_char_device() && found.rdev() == 0,
     };
     if !same_kind {
         return differs("is of another kind or size");
+    }
+    if entry.kind == EntryKind::Whiteout {
+        return Ok(());
     }
     if !kind.is_symlink() && found.mode() & 0o7777 != entry.mode {
         return differs("has another mode");
     }
     // Outside the user namespace that made the tree, owners look different and say nothing.
-    if rustix::process::geteuid().is_root()
-        && !entry.path.is_root()
-        && (found.uid(), found.gid()) != (entry.uid, entry.gid)
-    {
+    if rustix::process::geteuid().is_root() && (found.uid(), found.gid()) != (entry.uid, entry.gid) {
         return differs("has another owner");
     }
     match &entry.kind {
-        EntryKind::File { digest, .. } => match digest_file(&path) {
-            Ok((found, _)) if found == *digest => Ok(()),
-            Ok(_) => differs("has another content"),
-            Err(error) => Err(format!("{}: {error}", entry.path)),
-        },
-        EntryKind::Symlink { target } => match std::fs::read_link(&path) {
-            Ok(text) if text.as_os_str().as_bytes() == target => Ok(()),
-            _ => differs("leads elsewhere"),
-        },
-        EntryKind::Hardlink { to } => {
-            let first = to.on(dir).symlink_metadata().map_err(|error| format!("{to}: {error}"))?;
-            let listed = manifest.get(to).is_some();
-            if listed && first.ino() == found.ino() { Ok(()) } else { differs("is not a link any more") }
+        EntryKind::File { digest, .. } if digest_file(&path).map_err(failed)?.0 != *digest => {
+            differs("has another content")
         }
-        EntryKind::Dir { .. } | EntryKind::Fifo | EntryKind::Whiteout => Ok(()),
+        EntryKind::Symlink { target }
+            if std::fs::read_link(&path).map_err(failed)?.as_os_str().as_bytes() != target =>
+        {
+            differs("leads elsewhere")
+        }
+        EntryKind::Hardlink { to } if to.on(dir).symlink_metadata().map_err(failed)?.ino() != found.ino() => {
+            differs("is not a link any more")
+        }
+        EntryKind::Dir { .. }
+        | EntryKind::File { .. }
+        | EntryKind::Symlink { .. }
+        | EntryKind::Hardlink { .. }
+        | EntryKind::Fifo
+        | EntryKind::Whiteout => Ok(()),
     }
 }
 
 /// Whether everything below `dir` is in the manifest.
-fn no_strangers(manifest: &Manifest, at: &TreePath, dir: &Path) -> Result<(), String> {
-    let failed = |error: io::Error| format!("{at}: {error}");
+fn no_strangers(manifest: &Manifest, at: &TreePath, dir: &Path) -> Result<(), Difference> {
+    let failed = |error: io::Error| Difference::io(&error, at);
     for found in std::fs::read_dir(dir).map_err(failed)? {
         let found = found.map_err(failed)?;
         let mut path = at.clone();
@@ -181,7 +204,9 @@ fn no_strangers(manifest: &Manifest, at: &TreePath, dir: &Path) -> Result<(), St
             path.0.push(b'/');
         }
         path.0.extend_from_slice(found.file_name().as_bytes());
-        let Some(entry) = manifest.get(&path) else { return Err(format!("{path} does not belong there")) };
+        let Some(entry) = manifest.get(&path) else {
+            return Err(Difference::Damage(format!("{path} does not belong there")));
+        };
         if entry.is_dir() {
             no_strangers(manifest, &path, &found.path())?;
         }
