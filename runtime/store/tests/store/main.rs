@@ -105,16 +105,21 @@ fn other_process(test: &str) -> Command {
     command
 }
 
-/// Runs one ignored test in a mount namespace of its own; nothing where that is not possible.
+/// Runs one ignored test in a mount namespace of its own, as root of a user namespace where we are not root; nothing
+/// where that is not possible.
 fn in_mount_namespace(test: &str) -> Option<ExitStatus> {
-    let possible = Command::new("unshare").args(["--mount", "--propagation", "private", "true"]).status();
-    if !rustix::process::geteuid().is_root() || !possible.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED {test}: needs root and `unshare --mount`");
+    let mut unshare = vec!["--mount", "--propagation", "private"];
+    if !rustix::process::geteuid().is_root() {
+        unshare.extend(["--map-root-user", "--map-auto"]);
+    }
+    let possible = Command::new("unshare").args(&unshare).arg("true").status();
+    if !possible.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED {test}: needs `unshare {}`", unshare.join(" "));
         return None;
     }
     let inner = other_process(test);
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private"]).arg(inner.get_program()).args(inner.get_args());
+    command.args(&unshare).arg(inner.get_program()).args(inner.get_args());
     Some(command.status().unwrap())
 }
 

@@ -53,7 +53,9 @@ fn compare_with_overlayfs() {
             let mount = base.path().join("mount");
             fs::create_dir(&mount).unwrap();
             let lowers: Vec<String> = layers.iter().rev().map(|layer| layer.dir.display().to_string()).collect();
-            let options = CString::new(format!("lowerdir={}:{}", lowers.join(":"), empty.display())).unwrap();
+            let owned = if is_real_root() { "" } else { ",userxattr" };
+            let options = format!("lowerdir={}:{}{owned}", lowers.join(":"), empty.display());
+            let options = CString::new(options).unwrap();
             rustix::mount::mount("overlay", &mount, "overlay", rustix::mount::MountFlags::RDONLY, &*options).unwrap();
             let shown = look(&mount);
             let merged = Merged::new(&layers);
@@ -73,6 +75,12 @@ fn compare_with_overlayfs() {
         .unwrap();
 }
 
+/// And not of a user namespace only.
+fn is_real_root() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 fn unpack(manifest: &Manifest, dir: &Path) {
     fs::create_dir(dir).unwrap();
     for entry in &manifest.entries {
@@ -81,7 +89,8 @@ fn unpack(manifest: &Manifest, dir: &Path) {
             EntryKind::Dir { opaque } => {
                 fs::create_dir_all(&path).unwrap();
                 if *opaque {
-                    rustix::fs::setxattr(&path, "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
+                    let name = if is_real_root() { "trusted.overlay.opaque" } else { "user.overlay.opaque" };
+                    rustix::fs::setxattr(&path, name, b"y", XattrFlags::empty()).unwrap();
                 }
             }
             EntryKind::File { size, .. } => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use imgc_store::{FileSystem, Store, StoreError, remove_tree};
-use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 
 use crate::{in_mount_namespace, insert, new_entry, publish};
 
@@ -20,8 +20,10 @@ fn a_full_disk_is_said_and_leaves_the_store_whole() {
 #[ignore = "run by a_full_disk_is_said_and_leaves_the_store_whole, in a mount namespace"]
 fn fill_the_disk() {
     let base = tempfile::tempdir().unwrap();
-    mount("tmpfs", base.path(), "tmpfs", MountFlags::empty(), c"size=4m").unwrap();
-    let root = base.path().join("cache");
+    let disk = base.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    mount("tmpfs", &disk, "tmpfs", MountFlags::empty(), c"size=4m").unwrap();
+    let root = disk.join("cache");
     let store = Store::open(&root).unwrap();
     assert_eq!(*store.filesystem(), FileSystem::Tmpfs);
     let (digest, _) = insert(&store, 0o755, &[("a", "1")]);
@@ -32,18 +34,20 @@ fn fill_the_disk() {
     // The large bytes are not left in the way of others.
     assert!(store.insert_bytes(b"small").is_ok());
     let filler = vec![0; 4 << 20];
-    let _ = fs::write(base.path().join("filler"), &filler);
+    let _ = fs::write(disk.join("filler"), &filler);
     let publisher = store.publisher().unwrap();
     (2..200).for_each(|number| publisher.publish(new_entry(number, &[digest], Duration::ZERO)));
     let error = publisher.finish().unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { .. }), "{error:?}");
-    fs::remove_file(base.path().join("filler")).unwrap();
+    fs::remove_file(disk.join("filler")).unwrap();
     drop(store);
     let store = Store::open(&root).unwrap();
     assert!(store.entries(&[crate::fingerprint(1)]).unwrap().len() == 1);
     let verified = store.verify().unwrap();
     assert_eq!((verified.damaged.len(), verified.dropped.len()), (0, 0));
     publish(&store, &[new_entry(1000, &[digest], Duration::ZERO)]);
+    drop(store);
+    unmount(&disk, UnmountFlags::empty()).unwrap();
 }
 
 #[test]
@@ -65,6 +69,7 @@ fn open_read_only() {
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
         assert!(error.to_string().contains(name) && error.help().is_some());
     }
+    unmount(base.path(), UnmountFlags::empty()).unwrap();
 }
 
 #[test]
@@ -87,7 +92,7 @@ fn remove_around_mounts() {
     let error = remove_tree(&tree).unwrap_err();
     assert!(matches!(&error, StoreError::Mounted { path } if path.ends_with("mnt")), "{error:?}");
     assert!(precious.join("kept").exists());
-    rustix::mount::unmount(tree.join("mnt"), rustix::mount::UnmountFlags::empty()).unwrap();
+    unmount(tree.join("mnt"), UnmountFlags::empty()).unwrap();
     remove_tree(&tree).unwrap();
     assert!(precious.join("kept").exists() && !tree.exists());
 }
