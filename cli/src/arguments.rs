@@ -16,8 +16,6 @@ pub(crate) struct Arguments {
     given: BTreeMap<String, Argument>,
     /// Where `IMGC_VAR_` values count from.
     directory: String,
-    /// How they were given, for plan files and the fast path.
-    pub(crate) said: Said,
 }
 
 /// The arguments as they were said, so that a plan file can ask for them again.
@@ -45,7 +43,7 @@ impl Arguments {
     ///
     /// # Errors
     /// A `--set` without `=`, a file that cannot be read or is no table.
-    pub(crate) fn read(said: Said) -> Result<Self, Failure> {
+    pub(crate) fn read(said: &Said) -> Result<Self, Failure> {
         let directory = said.directory.display().to_string();
         let mut given = BTreeMap::new();
         for file in &said.vars {
@@ -63,7 +61,7 @@ impl Arguments {
             let argument = Argument { value, origin: "--set".to_owned(), base: directory.clone() };
             given.insert(name.to_owned(), argument);
         }
-        Ok(Self { given, directory, said })
+        Ok(Self { given, directory })
     }
 
     /// The argument for a param, if there is one.
@@ -123,5 +121,44 @@ fn json(value: toml::Value) -> serde_json::Value {
         toml::Value::Datetime(time) => time.to_string().into(),
         toml::Value::Array(items) => items.into_iter().map(json).collect(),
         toml::Value::Table(table) => table.into_iter().map(|(name, value)| (name, json(value))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(set: &[&str], vars: &[(&str, &str)]) -> Result<Arguments, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |(name, text): &(&str, &str)| {
+            std::fs::write(dir.path().join(name), text).unwrap();
+            dir.path().join(name)
+        };
+        let vars = vars.iter().map(write).collect();
+        let set = set.iter().map(|pair| (*pair).to_owned()).collect();
+        Arguments::read(&Said { set, vars, directory: dir.path().to_owned() })
+    }
+
+    #[test]
+    fn set_wins_over_vars_and_later_files_win() {
+        let files = [("a.toml", "a = 1\nb = [true, \"x\"]\nc = 1"), ("b.json", r#"{ "c": 2 }"#)];
+        let given = arguments(&["a=one=two"], &files).unwrap();
+        let text = |text: &str| ArgumentValue::Text(text.to_owned());
+        assert_eq!(given.get("a").unwrap().value, text("one=two"));
+        assert_eq!(given.get("a").unwrap().origin, "--set");
+        assert_eq!(given.get("b").unwrap().value, ArgumentValue::Data(serde_json::json!([true, "x"])));
+        assert_eq!(given.get("c").unwrap().value, ArgumentValue::Data(serde_json::json!(2)));
+        assert_eq!(given.get("c").unwrap().origin, "--vars b.json");
+        assert!(given.get("d").is_none());
+        assert_eq!(given.names().len(), 3);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        assert_eq!(arguments(&["a"], &[]).unwrap_err().exit, crate::exit::Exit::Usage);
+        let failure = arguments(&[], &[("v.toml", "a = ")]).unwrap_err();
+        assert!(failure.message.contains("is not a TOML file of values"), "{failure:?}");
+        let failure = arguments(&[], &[("v.json", "[1]")]).unwrap_err();
+        assert!(failure.message.contains("is not a JSON file of values"), "{failure:?}");
     }
 }

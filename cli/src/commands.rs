@@ -51,7 +51,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Show(args) => show::run(&args, &cx),
         Command::Log(args) => log::run(&args, &cx),
         Command::Cache(command) => cache::run(&command, &cx),
-        Command::Doctor(args) => doctor::run(&args, &cx),
+        Command::Doctor(args) => doctor::run(args, &cx),
         Command::Completions(args) => completions::run(&args, &terminal),
         Command::Version => version::run(&terminal),
     }

@@ -20,7 +20,7 @@ pub(crate) enum Stamp {
     /// Nothing is there.
     Missing,
     /// Device, inode, size, mode, and modification and change time in nanoseconds since 1970.
-    There(u64, u64, u64, u32, i128, i128),
+    There(u64, u64, u64, u32, i64, i64),
 }
 
 /// Kernel clocks tick every 10 ms at worst; twice that is safe.
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(20);
 impl Stamp {
     /// Of metadata at hand.
     pub(crate) fn of(meta: &std::fs::Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self::There(
             meta.dev(),
             meta.ino(),
@@ -50,7 +50,7 @@ impl Stamp {
     pub(crate) fn is_racy(self, read: SystemTime) -> bool {
         let Self::There(.., modified, changed) = self else { return false };
         let limit = read.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
-        let limit = i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX);
+        let limit = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
         modified.max(changed) >= limit
     }
 }
@@ -77,7 +77,7 @@ pub(crate) struct Record {
 }
 
 /// An artifact as `show` and the summary of `apply` tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shown {
     /// The output.
     pub(crate) name: String,
@@ -91,7 +91,7 @@ pub(crate) struct Shown {
     pub(crate) sha256: Option<String>,
     /// In bytes.
     pub(crate) size: u64,
-    /// What it is for.
+    /// What it is for; empty for a text.
     pub(crate) platform: String,
     /// Its id in another world.
     pub(crate) id: Option<String>,
@@ -159,5 +159,51 @@ impl Record {
             && self.variables.iter().all(variable_holds)
             && self.stamps.iter().all(stamp_holds)
             && self.placed.iter().all(stamp_holds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn record(dir: &Path, began: SystemTime) -> Record {
+        let file = dir.join("input");
+        let asked = Asked { stamps: [(file.clone(), Stamp::of_link(&file))].into(), ..Asked::default() };
+        Record::new(Digest::of(b"key"), asked, Vec::new(), &dir.join("SHA256SUMS"), 1, began)
+    }
+
+    #[test]
+    fn a_record_holds_until_anything_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("input"), "1").unwrap();
+        let later = SystemTime::now() + Duration::from_secs(1);
+        let kept = record(dir.path(), later);
+        kept.write(&dir.path().join("record"));
+        let read = Record::read(&dir.path().join("record")).unwrap();
+        assert_eq!(read, kept);
+        assert!(read.holds(Digest::of(b"key")));
+        assert!(!read.holds(Digest::of(b"another key")));
+        fs::write(dir.path().join("input"), "22").unwrap();
+        assert!(!read.holds(Digest::of(b"key")));
+    }
+
+    #[test]
+    fn a_file_that_was_written_just_before_it_was_read_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("input"), "1").unwrap();
+        assert!(!record(dir.path(), SystemTime::now()).holds(Digest::of(b"key")));
+    }
+
+    #[test]
+    fn an_output_that_was_removed_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("input"), "1").unwrap();
+        fs::write(dir.path().join("SHA256SUMS"), "x").unwrap();
+        let kept = record(dir.path(), SystemTime::now() + Duration::from_secs(1));
+        assert!(kept.holds(Digest::of(b"key")));
+        fs::remove_file(dir.path().join("SHA256SUMS")).unwrap();
+        assert!(!kept.holds(Digest::of(b"key")));
     }
 }

@@ -66,3 +66,36 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     };
     attempt().map_err(Failure::io(format!("cannot write `{}`", path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use imgc_plan::Locked;
+    use imgc_plan::lock::Pin;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let locked = Locked {
+            name: "debian:bookworm".to_owned(),
+            kind: "rootfs.debian".to_owned(),
+            epoch: 1_700_000_000,
+            archives: vec!["aa".to_owned()],
+            pins: [("packages".to_owned(), Pin::List(vec!["a=1=bb".to_owned()]))].into(),
+        };
+        let lock = Lockfile { version: LOCK_VERSION, sources: [("key".to_owned(), locked)].into() };
+        write(dir.path(), &lock).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), lock);
+        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["imgc.lock"]);
+    }
+
+    #[test]
+    fn a_lock_of_a_newer_imgc_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(LOCK), "version = 99\nnew = [1]\n").unwrap();
+        let failure = read(dir.path()).unwrap_err();
+        assert!(failure.message.contains("version 99"), "{failure:?}");
+    }
+}

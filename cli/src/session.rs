@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imgc_backend::{Cx, EventSink, Settings};
+use imgc_compiler::Sources;
 use imgc_engine::{Engine, EngineError, LockChange, LockMode, Selection};
 use imgc_plan::{NodeId, Plan};
 use imgc_store::{StatCache, Store};
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Format;
 use crate::arguments::Arguments;
-use crate::commands::Context;
+use crate::commands::{Context, check};
 use crate::exit::{Exit, Failure};
 use crate::lockfile;
 use crate::package::Package;
@@ -25,8 +26,6 @@ use crate::world::{Asked, DiskWorld};
 pub(crate) struct Session {
     /// The package.
     pub(crate) package: Package,
-    /// Where things are kept.
-    pub(crate) places: Places,
     /// How the outside is reached.
     pub(crate) settings: Arc<Settings>,
     /// The engine.
@@ -40,15 +39,17 @@ pub(crate) struct Session {
 pub(crate) struct Compiled {
     /// Its plan.
     pub(crate) plan: Plan,
+    /// The texts that places in it are in.
+    pub(crate) sources: Sources,
     /// What the compiler looked at.
     pub(crate) asked: Asked,
 }
 
 impl Session {
     /// Enters the namespaces and opens the store. No thread may exist yet.
-    pub(crate) fn open(package: Package, places: Places, settings: Settings, cx: &Context) -> Result<Self, Failure> {
+    pub(crate) fn open(package: Package, places: &Places, settings: Settings, cx: &Context) -> Result<Self, Failure> {
         enter()?;
-        let store = Arc::new(open_store(&places, &cx.terminal)?);
+        let store = Arc::new(open_store(places, &cx.terminal)?);
         let settings = Arc::new(settings);
         let engine = Engine {
             store: store.clone(),
@@ -57,7 +58,7 @@ impl Session {
             package: format!("{}/{}", package.root.display(), package.entry),
         };
         let stat_cache = Arc::new(StatCache::open(&places.store.join("stat-cache")));
-        Ok(Self { package, places, settings, engine, terminal: cx.terminal, stat_cache })
+        Ok(Self { package, settings, engine, terminal: cx.terminal, stat_cache })
     }
 
     /// Makes the plan; prints what the compiler says.
@@ -73,7 +74,7 @@ impl Session {
             diagnostic::print(&self.terminal, format, &planned.diagnostics, &planned.sources);
         }
         let plan = planned.plan.ok_or(Exit::Program)?;
-        Ok(Compiled { plan, asked: world.asked() })
+        Ok(Compiled { plan, sources: planned.sources, asked: world.asked() })
     }
 
     /// Keeps the digests of files for the next time.
@@ -103,7 +104,7 @@ impl Session {
     /// Locks the sources of the selected nodes, writes `imgc.lock` where it changed and returns what changed.
     pub(crate) async fn lock(
         &self,
-        plan: &mut Plan,
+        (plan, sources): (&mut Plan, &Sources),
         mode: &LockMode,
         nodes: Option<&BTreeSet<NodeId>>,
         cx: &Cx,
@@ -115,29 +116,36 @@ impl Session {
         if lock.sources != before.sources {
             lockfile::write(&self.package.root, &lock)?;
         }
-        result.map_err(|error| self.engine_failure(plan, error))
+        result.map_err(|error| self.engine_failure(plan, sources, &error))
     }
 
     /// Selects what was asked for.
-    pub(crate) fn select(&self, plan: &Plan, targets: &[String]) -> Result<Selection, Failure> {
-        imgc_engine::select(plan, targets).map_err(|error| self.engine_failure(plan, error))
+    pub(crate) fn select(&self, (plan, sources): (&Plan, &Sources), targets: &[String]) -> Result<Selection, Failure> {
+        imgc_engine::select(plan, targets).map_err(|error| {
+            if let EngineError::UnknownName { name, .. } = &error
+                && check::checked(&self.package).tests.iter().any(|test| test.name == *name)
+            {
+                return Failure::environment(format!("`{name}` is a test, and running tests is not built yet"));
+            }
+            self.engine_failure(plan, sources, &error)
+        })
     }
 
     /// An error of the engine as a failure; what points at the program is printed at once.
-    pub(crate) fn engine_failure(&self, plan: &Plan, error: EngineError) -> Failure {
+    pub(crate) fn engine_failure(&self, plan: &Plan, sources: &Sources, error: &EngineError) -> Failure {
         let exit = Exit::from(error.fault());
-        if let EngineError::Refused(refused) = &error {
+        if let EngineError::Refused(refused) = error {
             for refused in refused {
-                failure::refused(&self.terminal, plan, &self.package.root, refused);
+                failure::refused(&self.terminal, plan, sources, refused);
             }
             return Failure::with(exit, "nothing was started");
         }
-        if failure::lock(&self.terminal, plan, &self.package.root, &error) {
+        if failure::lock(&self.terminal, plan, sources, error) {
             return Failure::with(exit, "nothing was started");
         }
         let mut made = Failure::with(exit, error.to_string());
         made.help = error.help();
-        match std::error::Error::source(&error) {
+        match std::error::Error::source(error) {
             Some(source) => made.because(source),
             None => made,
         }

@@ -53,6 +53,7 @@ pub(crate) fn paint(color: bool, style: Style, text: impl Display) -> String {
     if color { format!("\u{1b}[{}m{text}\u{1b}[0m", style.code()) } else { text.to_string() }
 }
 
+#[expect(clippy::unused_self, reason = "the streams are the terminal's, though the process holds them")]
 impl Terminal {
     /// The streams of this process.
     pub(crate) fn new(when: ColorWhen) -> Self {

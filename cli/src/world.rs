@@ -189,12 +189,114 @@ fn reduced_mode(meta: &std::fs::Metadata) -> u32 {
 }
 
 fn world_error(path: &str, error: &std::io::Error) -> WorldError {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => WorldError::Missing { path: path.to_owned() },
-        _ => unreadable(path, &error.to_string()),
+    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+        return WorldError::Missing { path: path.to_owned() };
     }
+    unreadable(path, &error.to_string())
 }
 
 fn unreadable(path: &str, reason: &str) -> WorldError {
     WorldError::Unreadable { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use imgc_plan::EntryKind;
+
+    use super::*;
+
+    fn world(root: &Path) -> DiskWorld {
+        let hash = Box::new(|path: &Path, _: &std::fs::Metadata| Ok(Digest::of(&fs::read(path)?)));
+        DiskWorld::new(&root.canonicalize().unwrap(), Arguments::default(), hash)
+    }
+
+    fn package(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn paths(dir: &DirRef) -> Vec<&str> {
+        dir.entries.iter().map(|entry| entry.path.as_str()).collect()
+    }
+
+    #[test]
+    fn a_directory_is_read_in_order_with_reduced_modes_and_links_as_they_are() {
+        let dir = package(&[("site/b", "2"), ("site/a/c", "3"), ("site/run", "4")]);
+        fs::set_permissions(dir.path().join("site/run"), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink("../b", dir.path().join("site/a/link")).unwrap();
+        let found = world(dir.path()).dir("site", &[]).unwrap();
+        assert_eq!(paths(&found), ["a", "a/c", "a/link", "b", "run"]);
+        let modes: Vec<u32> = found.entries.iter().map(|entry| entry.mode).collect();
+        assert_eq!(modes, [0o755, 0o644, 0o777, 0o644, 0o755]);
+        assert_eq!(found.entries[2].kind, EntryKind::Symlink { target: "../b".to_owned() });
+    }
+
+    #[test]
+    fn what_is_ignored_is_left_out() {
+        let dir = package(&[
+            (".git/HEAD", ""),
+            ("out/x", ""),
+            ("imgc.lock", ""),
+            (".imgcignore", "*.log\n!keep.log\n"),
+            ("a.log", ""),
+            ("keep.log", ""),
+            ("deep/.imgcignore", "/only-here\n"),
+            ("deep/only-here", ""),
+            ("deep/out/y", ""),
+            ("deep/b.log", ""),
+            ("tmp/z", ""),
+        ]);
+        let world = world(dir.path());
+        let found = world.dir(".", &["tmp/".to_owned()]).unwrap();
+        let expected = [".imgcignore", "deep", "deep/.imgcignore", "deep/out", "deep/out/y", "keep.log"];
+        assert_eq!(paths(&found), expected);
+        assert_eq!(paths(&world.dir("deep", &[]).unwrap()), [".imgcignore", "out", "out/y"]);
+    }
+
+    #[test]
+    fn links_may_not_leave_the_package() {
+        let dir = package(&[("pkg/site/a", ""), ("secret", "")]);
+        let root = dir.path().join("pkg");
+        symlink("../../secret", root.join("site/up")).unwrap();
+        let outside = |path: &str| WorldError::Outside { path: path.to_owned() };
+        assert_eq!(world(&root).dir("site", &[]), Err(outside("site/up")));
+        assert_eq!(world(&root).file("site/up"), Err(outside("site/up")));
+        assert_eq!(world(&root).find("../secret"), Err(outside("../secret")));
+        fs::remove_file(root.join("site/up")).unwrap();
+        symlink("/etc/passwd", root.join("site/up")).unwrap();
+        assert_eq!(world(&root).dir("site", &[]), Err(outside("site/up")));
+    }
+
+    #[test]
+    fn modules_are_texts_of_at_most_a_mebibyte() {
+        let dir = package(&[("ok.imgc", "let a = 1"), ("big.imgc", &" ".repeat(2 << 20))]);
+        fs::write(dir.path().join("bad.imgc"), b"let a = \xff").unwrap();
+        let world = world(dir.path());
+        assert_eq!(world.module("ok.imgc").as_deref(), Ok("let a = 1"));
+        assert_eq!(world.module("big.imgc"), Err(WorldError::TooLarge { path: "big.imgc".to_owned() }));
+        assert_eq!(world.module("bad.imgc"), Err(WorldError::NotText { path: "bad.imgc".to_owned(), at: 8 }));
+        assert_eq!(world.module("none.imgc"), Err(WorldError::Missing { path: "none.imgc".to_owned() }));
+        assert_eq!(world.find("ok.imgc/x"), Ok(Found::Missing));
+    }
+
+    #[test]
+    fn everything_that_was_looked_at_is_noted() {
+        let dir = package(&[("main.imgc", ""), ("site/a", "")]);
+        let world = world(dir.path());
+        let _ = (world.module("main.imgc"), world.dir("site", &[]), world.find("gone"));
+        let root = dir.path().canonicalize().unwrap();
+        let asked = world.asked();
+        for path in ["main.imgc", "site", "site/a", "gone", "site/.imgcignore"] {
+            assert!(asked.stamps.contains_key(&root.join(path)), "{path} is missing in {asked:?}");
+        }
+        assert_eq!(asked.stamps[&root.join("gone")], Stamp::Missing);
+    }
 }

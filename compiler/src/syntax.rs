@@ -61,6 +61,7 @@ pub enum Kind {
     Group,
     Argument,
     Named,
+    NamedEqual,
     Lambda,
     List,
     ListFor,
@@ -145,6 +146,11 @@ impl Kind {
         matches!(self, Self::BadItem | Self::BadLine | Self::BadEntry | Self::BadGroup | Self::BadEscape)
     }
 
+    /// Whether it is understood, but stands with a wrong sign: `a: 1` for `a = 1`.
+    pub fn is_wrong(self) -> bool {
+        matches!(self, Self::FieldColon | Self::NamedEqual)
+    }
+
     /// Whether it is one token: all its text, with no node, blank or comment in it.
     pub fn is_token(self) -> bool {
         matches!(
@@ -186,7 +192,7 @@ pub struct Node {
 pub struct Piece {
     /// In preorder; the first is the root, [`Kind::Item`] or [`Kind::BadItem`].
     pub nodes: Vec<Node>,
-    /// Whether a node in it is an error.
+    /// Whether a node in it is an error or wrong.
     pub broken: bool,
 }
 
@@ -310,7 +316,7 @@ impl<'t> NodeRef<'t> {
 
     /// Whether it or a node in it is an error.
     pub fn broken(self) -> bool {
-        self.nodes.iter().any(|node| node.kind.is_error())
+        self.nodes.iter().any(|node| node.kind.is_error() || node.kind.is_wrong())
     }
 
     /// The nodes directly in it and the tokens between them.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use imgc_backend::{Cx, Fault};
+use imgc_compiler::Sources;
 use imgc_engine::{Applied, ApplyError, CacheUse, LockChange, LockMode, Options, Outcome as NodeEnd, Run, Selection};
 use imgc_plan::{Address, Digest, Plan};
 use serde_json::json;
@@ -46,9 +47,9 @@ pub(crate) fn run(args: &ApplyArgs, cx: &Context) -> Outcome {
         return Ok(exit);
     }
     let settings = job.package.settings();
-    let session = Session::open(job.package.clone(), job.places.clone(), settings, cx)?;
+    let session = Session::open(job.package.clone(), &job.places, settings, cx)?;
     let began = SystemTime::now();
-    let arguments = Arguments::read(job.said.clone())?;
+    let arguments = Arguments::read(&job.said)?;
     let compiled = match session.compile(arguments, args.format.format) {
         Ok(compiled) => compiled,
         Err(exit) => return Ok(exit),
@@ -62,15 +63,12 @@ impl<'a> Job<'a> {
     fn new(args: &'a ApplyArgs, cx: &'a Context) -> Result<Self, Failure> {
         let places = Places::new(cx.global.cache_dir.as_deref())?;
         let obeys = args.plan.as_deref().map(PlanFile::read).transpose()?;
-        let (package, said, targets) = match &obeys {
-            Some(file) => {
-                let package = Package::find(None, Some(&file.package.join(&file.entry)))?;
-                (package, file.arguments.clone(), file.targets.clone())
-            }
-            None => {
-                let (path, targets) = package::split_targets(&args.targets)?;
-                (Package::find(cx.directory(), path.as_deref())?, Said::new(&args.params)?, targets)
-            }
+        let (package, said, targets) = if let Some(file) = &obeys {
+            let package = Package::find(None, Some(&file.package.join(&file.entry)))?;
+            (package, file.arguments.clone(), file.targets.clone())
+        } else {
+            let (path, targets) = package::split_targets(&args.targets)?;
+            (Package::find(cx.directory(), path.as_deref())?, Said::new(&args.params)?, targets)
         };
         let out_dir = match &args.out_dir {
             Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,
@@ -126,14 +124,16 @@ impl<'a> Job<'a> {
         progress: &Progress,
         cx: &Cx,
     ) -> Outcome {
-        let Compiled { mut plan, asked } = compiled;
+        let Compiled { mut plan, sources, asked } = compiled;
         if let Some(file) = &self.obeys {
             file.still_holds(&plan, &lockfile::read(&self.package.root)?)?;
             plan = file.plan.clone();
         }
-        let selection = session.select(&plan, &self.targets)?;
-        let changes = self.lock(session, &mut plan, &selection, cx).await?;
-        changes.iter().for_each(|change| progress.say(&lock::added(change)));
+        let selection = session.select((&plan, &sources), &self.targets)?;
+        let changes = self.lock(session, (&mut plan, &sources), &selection, cx).await?;
+        for change in &changes {
+            progress.say(&lock::added(change));
+        }
         let plan = Arc::new(plan);
         let options = self.options(session, stop, &plan)?;
         if self.cx.terminal.live {
@@ -144,26 +144,26 @@ impl<'a> Job<'a> {
         progress.finish();
         match result {
             Ok(applied) => {
-                let artifacts = show::artifacts(&applied);
+                let artifacts = show::artifacts(&plan, &self.targets, &applied);
                 let sums = self.out_dir.join("SHA256SUMS");
                 Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
                     .write(&self.record());
                 self.done(&applied, &artifacts, started.elapsed());
                 Ok(Exit::Done)
             }
-            Err(error) => self.failed(session, &plan, error),
+            Err(error) => self.failed(session, &plan, &sources, error),
         }
     }
 
     async fn lock(
         &self,
         session: &Session,
-        plan: &mut Plan,
+        program: (&mut Plan, &Sources),
         selection: &Selection,
         cx: &Cx,
     ) -> Result<Vec<LockChange>, Failure> {
         let mode = if self.args.locked || self.obeys.is_some() { LockMode::Locked } else { LockMode::AddMissing };
-        session.lock(plan, &mode, Some(&selection.nodes), cx).await
+        session.lock(program, &mode, Some(&selection.nodes), cx).await
     }
 
     fn options(&self, session: &Session, stop: &Stop, plan: &Plan) -> Result<Options, Failure> {
@@ -173,8 +173,7 @@ impl<'a> Job<'a> {
                 .because(&error)
                 .help("set XDG_STATE_HOME to a writable directory")
         })?;
-        let addresses = plan.nodes.iter().map(|node| node.address.to_string());
-        log::note_run(run.dir(), &self.package, addresses);
+        log::note_run(run.dir(), &self.package, plan);
         let defaults = Options::default();
         Ok(Options {
             jobs: args.jobs.unwrap_or(defaults.jobs),
@@ -215,7 +214,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn failed(&self, session: &Session, plan: &Plan, error: ApplyError) -> Outcome {
+    fn failed(&self, session: &Session, plan: &Plan, sources: &Sources, error: ApplyError) -> Outcome {
         let terminal = &self.cx.terminal;
         let exit = Exit::from(error.fault());
         let message = error.to_string();
@@ -223,10 +222,10 @@ impl<'a> Job<'a> {
             terminal.out(json!({ "format": 1, "event": "error", "message": message, "exit": exit.code() }));
         }
         match error {
-            ApplyError::Engine(error) => Err(session.engine_failure(plan, error)),
+            ApplyError::Engine(error) => Err(session.engine_failure(plan, sources, &error)),
             ApplyError::Failed(failures) => {
                 for failure in failures.iter().filter(|failure| failure.error.fault() != Fault::Interrupted) {
-                    failure::node(terminal, plan, &self.package.root, failure);
+                    failure::node(terminal, plan, sources, failure);
                 }
                 terminal.err("what was built before stays cached; the next apply goes on from there");
                 Ok(exit)

@@ -47,7 +47,7 @@ impl Finding {
 }
 
 /// Looks at everything a build needs. Changes nothing but for an empty store where there was none.
-pub(crate) fn run(args: &FormatArg, cx: &Context) -> Outcome {
+pub(crate) fn run(args: FormatArg, cx: &Context) -> Outcome {
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     let mut findings = vec![tools_of_users()];
     findings.retain(|finding| finding.standing != Standing::Good || !rustix::process::geteuid().is_root());
@@ -108,15 +108,12 @@ fn space(store: &Path) -> Finding {
 
 fn tool(need: &Need) -> Finding {
     let required = !need.kinds.is_empty();
-    match find(need.program) {
-        Some(path) => Finding::good(need.program, format!("{} ({})", path.display(), need.purpose)),
-        None => {
-            let standing = if required { Standing::Broken } else { Standing::Lacking };
-            let detail = format!("missing; needed for {}", need.purpose);
-            let help = Some(format!("sudo apt-get install {}", need.package));
-            Finding::bad(need.program, standing, detail, help)
-        }
+    if let Some(path) = find(need.program) {
+        return Finding::good(need.program, format!("{} ({})", path.display(), need.purpose));
     }
+    let standing = if required { Standing::Broken } else { Standing::Lacking };
+    let detail = format!("missing; needed for {}", need.purpose);
+    Finding::bad(need.program, standing, detail, Some(format!("sudo apt-get install {}", need.package)))
 }
 
 /// Where a program or file is; administrators' programs count even where `PATH` leaves them out.

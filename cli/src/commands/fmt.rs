@@ -33,9 +33,9 @@ pub(crate) fn run(args: &FmtArgs, cx: &Context) -> Outcome {
     for path in paths {
         let path = if path.as_os_str().is_empty() { base.to_path_buf() } else { base.join(path) };
         for file in files(&path)? {
-            match one(&file, args.check, cx)? {
-                Exit::Done => {}
-                other => exit = other,
+            let of_file = one(&file, args.check, cx)?;
+            if of_file != Exit::Done {
+                exit = of_file;
             }
         }
     }
@@ -125,5 +125,5 @@ fn format(shown: &str, text: &str, cx: &Context) -> Formatted {
         diagnostic::print(&cx.terminal, Format::Human, &parsed.diagnostics, &sources);
         return Formatted::Faulty;
     }
-    Formatted::Text(text.to_owned())
+    Formatted::Text(imgc_compiler::format::format(&parsed))
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &InitArgs, directory: Option<&Path>, terminal: &Terminal
             Err(error) => return Err(Failure::io(format!("cannot write `{}`", shown(&path)))(error)),
         }
     }
-    let go_there = if dir == Path::new(".") { String::new() } else { format!(" -C {}", dir.display()) };
+    let go_there = if dir == Path::new(".") { String::new() } else { format!(" -C {}", shown(&dir)) };
     terminal.out(format_args!("\nNext: imgc{go_there} plan, then imgc{go_there} apply"));
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use imgc_plan::Digest;
+use imgc_plan::{Digest, Plan};
 
 use crate::args::LogArgs;
 use crate::commands::Context;
@@ -27,12 +27,15 @@ pub(crate) fn run(args: &LogArgs, cx: &Context) -> Outcome {
         );
     };
     match &args.address {
-        None => list(last, cx),
+        None => {
+            list(last, cx);
+            Ok(Exit::Done)
+        }
         Some(address) => print(last, &runs, address, cx),
     }
 }
 
-fn list(run: &Path, cx: &Context) -> Outcome {
+fn list(run: &Path, cx: &Context) {
     let terminal = &cx.terminal;
     let logs = logs(run);
     let heading = format!("run {}", run.file_name().unwrap_or_default().display());
@@ -43,7 +46,6 @@ fn list(run: &Path, cx: &Context) -> Outcome {
     for address in logs.keys() {
         terminal.out(format_args!("  {address}"));
     }
-    Ok(Exit::Done)
 }
 
 fn print(last: &Path, runs: &[PathBuf], address: &str, cx: &Context) -> Outcome {
@@ -63,10 +65,11 @@ fn print(last: &Path, runs: &[PathBuf], address: &str, cx: &Context) -> Outcome 
 }
 
 /// Writes into a run's directory which package and steps it is about.
-pub(crate) fn note_run(run: &Path, package: &Package, addresses: impl Iterator<Item = String>) {
+pub(crate) fn note_run(run: &Path, package: &Package, plan: &Plan) {
     // Without the notes only `imgc log` is poorer.
     let _ = std::fs::write(run.join(PACKAGE_NOTE), package_note(package));
-    let _ = std::fs::write(run.join(STEPS_NOTE), addresses.map(|address| format!("{address}\n")).collect::<String>());
+    let addresses: Vec<&str> = plan.nodes.iter().map(|node| node.address.0.as_str()).collect();
+    let _ = std::fs::write(run.join(STEPS_NOTE), addresses.join("\n"));
 }
 
 fn package_note(package: &Package) -> String {

@@ -1,5 +1,6 @@
 //! `imgc plan`: what apply would do, and why.
 
+use imgc_backend::Fault;
 use imgc_engine::{Forecast, LockMode, Options};
 use serde_json::json;
 
@@ -21,15 +22,15 @@ pub(crate) fn run(args: &PlanArgs, cx: &Context) -> Outcome {
     let (path, targets) = package::split_targets(&args.targets)?;
     let package = Package::find(cx.directory(), path.as_deref())?;
     if args.help_params {
-        return help_params(&package, args.format.format, cx);
+        return Ok(help_params(&package, args.format.format, cx));
     }
     let said = Said::new(&args.params)?;
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     let out = args.out.as_ref().map(std::path::absolute).transpose();
     let out = out.map_err(Failure::io("cannot find the current directory"))?;
     let settings = package.settings();
-    let session = Session::open(package, places, settings, cx)?;
-    let compiled = match session.compile(Arguments::read(said.clone())?, args.format.format) {
+    let session = Session::open(package, &places, settings, cx)?;
+    let compiled = match session.compile(Arguments::read(&said)?, args.format.format) {
         Ok(compiled) => compiled,
         Err(exit) => return Ok(exit),
     };
@@ -59,16 +60,18 @@ impl Planning<'_> {
     }
 
     async fn locked(&self, compiled: Compiled, stop: &Stop, progress: &Progress) -> Outcome {
-        let Compiled { mut plan, .. } = compiled;
+        let Compiled { mut plan, sources, .. } = compiled;
         // Only locking takes long enough to be interrupted, and it leaves nothing half done.
         let cx = self.session.circumstances(&stop.politely, progress.sink());
-        let selection = self.session.select(&plan, &self.targets)?;
+        let selection = self.session.select((&plan, &sources), &self.targets)?;
         let mode = if self.args.locked { LockMode::Locked } else { LockMode::AddMissing };
-        let changes = self.session.lock(&mut plan, &mode, Some(&selection.nodes), &cx).await?;
-        changes.iter().for_each(|change| progress.say(&lock::added(change)));
+        let changes = self.session.lock((&mut plan, &sources), &mode, Some(&selection.nodes), &cx).await?;
+        for change in &changes {
+            progress.say(&lock::added(change));
+        }
         let forecast = imgc_engine::forecast(&self.session.engine, &plan, &selection, &Options::default(), &cx)
             .await
-            .map_err(|error| self.session.engine_failure(&plan, error))?;
+            .map_err(|error| self.session.engine_failure(&plan, &sources, &error))?;
         progress.finish();
         let terminal = &self.cx.terminal;
         match self.args.format.format {
@@ -76,7 +79,7 @@ impl Planning<'_> {
             Format::Json => terminal.out(render::document(&plan, &forecast)),
         }
         for refused in &forecast.refused {
-            failure::refused(terminal, &plan, &self.session.package.root, refused);
+            failure::refused(terminal, &plan, &sources, refused);
         }
         if let Some(out) = &self.out {
             let document = render::document(&plan, &forecast);
@@ -87,8 +90,9 @@ impl Planning<'_> {
     }
 
     fn exit(&self, forecast: &Forecast) -> Exit {
-        if let Some(refused) = forecast.refused.first() {
-            return Exit::from(refused.fault);
+        // Tools that this machine lacks are no fault of the plan: another machine may apply it.
+        if forecast.refused.iter().any(|refused| refused.fault == Fault::Program) {
+            return Exit::Program;
         }
         let runs = forecast.to_run + forecast.pending > 0;
         if self.args.detailed_exitcode && runs { Exit::WouldRun } else { Exit::Done }
@@ -96,12 +100,12 @@ impl Planning<'_> {
 }
 
 /// Describes the params of a program; asks for no argument.
-fn help_params(package: &Package, format: Format, cx: &Context) -> Outcome {
+fn help_params(package: &Package, format: Format, cx: &Context) -> Exit {
     let checked = super::check::checked(package);
     let terminal = &cx.terminal;
     if crate::render::diagnostic::has_errors(&checked.diagnostics) {
         crate::render::diagnostic::print(terminal, format, &checked.diagnostics, &checked.sources);
-        return Ok(Exit::Program);
+        return Exit::Program;
     }
     if format == Format::Json {
         let params: Vec<_> = checked
@@ -112,7 +116,7 @@ fn help_params(package: &Package, format: Format, cx: &Context) -> Outcome {
             )
             .collect();
         terminal.out(json!({ "format": 1, "params": params }));
-        return Ok(Exit::Done);
+        return Exit::Done;
     }
     if checked.params.is_empty() {
         terminal.out("the program has no params");
@@ -124,5 +128,5 @@ fn help_params(package: &Package, format: Format, cx: &Context) -> Outcome {
         terminal.out(format_args!("{name}: {}{default}{predicate}", param.ty));
         param.docs.lines().for_each(|line| terminal.out(format_args!("    {line}")));
     }
-    Ok(Exit::Done)
+    Exit::Done
 }

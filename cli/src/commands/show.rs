@@ -1,6 +1,7 @@
 //! `imgc show`: the artifacts of the last apply.
 
 use imgc_engine::Applied;
+use imgc_plan::{Output, OutputValue, Plan};
 use serde_json::json;
 
 use crate::args::{Format, ShowArgs};
@@ -38,8 +39,8 @@ pub(crate) fn run(args: &ShowArgs, cx: &Context) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// What an apply placed, as it is told.
-pub(crate) fn artifacts(applied: &Applied) -> Vec<Shown> {
+/// What an apply placed and the outputs that are texts, as they are told.
+pub(crate) fn artifacts(plan: &Plan, targets: &[String], applied: &Applied) -> Vec<Shown> {
     let shown = |placed: &imgc_engine::Placed| {
         let artifact = placed.artifact.as_ref();
         Shown {
@@ -54,7 +55,21 @@ pub(crate) fn artifacts(applied: &Applied) -> Vec<Shown> {
             usage: artifact.map(|artifact| artifact.usage.clone()).unwrap_or_default(),
         }
     };
-    applied.outputs.iter().map(shown).collect()
+    let text = |output: &Output| match &output.value {
+        OutputValue::Text(text) if targets.is_empty() || targets.contains(&output.name) => Some(Shown {
+            name: output.name.clone(),
+            kind: "text".to_owned(),
+            id: Some(text.clone()),
+            ..Shown::default()
+        }),
+        OutputValue::Text(_)
+        | OutputValue::None
+        | OutputValue::Artifact { .. }
+        | OutputValue::Image(_)
+        | OutputValue::List(_)
+        | OutputValue::Map(_) => None,
+    };
+    applied.outputs.iter().map(shown).chain(plan.outputs.iter().filter_map(text)).collect()
 }
 
 /// One artifact in a line.
@@ -71,6 +86,9 @@ pub(crate) fn line(artifact: &Shown, terminal: &Terminal) -> String {
 }
 
 fn detail(artifact: &Shown, terminal: &Terminal) {
+    if artifact.platform.is_empty() {
+        return;
+    }
     let dim = |text: &str| paint(terminal.out_color, Style::Dim, text);
     terminal.out(format_args!("  {} {}, {}", dim("kind"), artifact.kind, artifact.platform));
     match &artifact.sha256 {

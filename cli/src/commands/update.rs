@@ -20,8 +20,8 @@ pub(crate) fn run(args: &UpdateArgs, cx: &Context) -> Outcome {
     let said = Said::new(&args.params)?;
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     let settings = package.settings();
-    let session = Session::open(package, places, settings, cx)?;
-    let compiled = match session.compile(Arguments::read(said)?, Format::Human) {
+    let session = Session::open(package, &places, settings, cx)?;
+    let compiled = match session.compile(Arguments::read(&said)?, Format::Human) {
         Ok(compiled) => compiled,
         Err(exit) => return Ok(exit),
     };
@@ -31,18 +31,20 @@ pub(crate) fn run(args: &UpdateArgs, cx: &Context) -> Outcome {
 }
 
 async fn update(session: &Session, compiled: Compiled, names: Vec<String>, cx: &Context) -> Outcome {
-    let Compiled { mut plan, .. } = compiled;
+    let Compiled { mut plan, sources, .. } = compiled;
     let stop = Stop::new();
     let progress = Progress::new(cx.terminal, Format::Human, false, &plan);
     let circumstances = session.circumstances(&stop.politely, progress.sink());
     let mode = LockMode::Update(names);
-    let work = session.lock(&mut plan, &mode, None, &circumstances);
+    let work = session.lock((&mut plan, &sources), &mode, None, &circumstances);
     let result = stop.while_running(work, |text| progress.say(text)).await;
     progress.finish();
     let changes = result??;
     if changes.is_empty() {
         cx.terminal.out("imgc.lock is up to date");
     }
-    changes.iter().for_each(|change| cx.terminal.out(lock::updated(change)));
+    for change in &changes {
+        cx.terminal.out(lock::updated(change));
+    }
     Ok(Exit::Done)
 }

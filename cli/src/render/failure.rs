@@ -1,7 +1,6 @@
 //! What a failed run tells: the place in the program, the last lines of the step, where the whole log is.
 
-use std::path::Path;
-
+use imgc_compiler::Sources;
 use imgc_engine::{EngineError, Failure as NodeFailure, Refused};
 use imgc_plan::{NodeId, Plan};
 
@@ -9,14 +8,14 @@ use super::diagnostic::{Pointer, pointed};
 use crate::terminal::{Style, Terminal, paint};
 
 /// Prints a node that failed.
-pub(crate) fn node(terminal: &Terminal, plan: &Plan, package: &Path, failure: &NodeFailure) {
+pub(crate) fn node(terminal: &Terminal, plan: &Plan, sources: &Sources, failure: &NodeFailure) {
     let mut message = format!("{} failed", failure.address);
     let causes = causes(&failure.error);
     let label = causes.first().cloned().unwrap_or_default();
     if let Some(rest) = causes.get(1) {
         message = format!("{message}: {rest}");
     }
-    at(terminal, plan, package, failure.node, &message, &label, failure.error.help());
+    at(terminal, plan, sources, failure.node, &message, &label, failure.error.help());
     let color = terminal.err_color;
     if !failure.last_lines.is_empty() {
         let heading = format!("last {} of its output:", super::text::count(failure.last_lines.len(), "line"));
@@ -31,32 +30,38 @@ pub(crate) fn node(terminal: &Terminal, plan: &Plan, package: &Path, failure: &N
 }
 
 /// Prints a node that cannot be built here.
-pub(crate) fn refused(terminal: &Terminal, plan: &Plan, package: &Path, refused: &Refused) {
+pub(crate) fn refused(terminal: &Terminal, plan: &Plan, sources: &Sources, refused: &Refused) {
     let message = format!("{}: {}", refused.address, refused.message);
-    at(terminal, plan, package, refused.node, &message, "asked for here", refused.help.as_deref());
+    at(terminal, plan, sources, refused.node, &message, "asked for here", refused.help.as_deref());
 }
 
 /// Prints a source that cannot be locked, where the error is about one; whether it was.
-pub(crate) fn lock(terminal: &Terminal, plan: &Plan, package: &Path, error: &EngineError) -> bool {
+pub(crate) fn lock(terminal: &Terminal, plan: &Plan, sources: &Sources, error: &EngineError) -> bool {
     let EngineError::Lock { node, source, .. } = error else { return false };
     let causes = causes(source);
     let label = causes.join(": ");
-    at(terminal, plan, package, *node, &error.to_string(), &label, source.help());
+    at(terminal, plan, sources, *node, &error.to_string(), &label, source.help());
     true
 }
 
-fn at(terminal: &Terminal, plan: &Plan, package: &Path, node: NodeId, message: &str, label: &str, help: Option<&str>) {
-    let shown = plan.node(node).span.as_ref().and_then(|span| {
-        // A module of the standard library is no file of the package.
-        let text = std::fs::read_to_string(package.join(&span.file)).ok()?;
-        let line = text.get(..span.start as usize)?.matches('\n').count() + 1;
-        (line == span.line as usize).then_some((span, text))
-    });
-    if let Some((span, text)) = shown {
+fn at(
+    terminal: &Terminal,
+    plan: &Plan,
+    sources: &Sources,
+    node: NodeId,
+    message: &str,
+    label: &str,
+    help: Option<&str>,
+) {
+    let span = plan.node(node).span.as_ref();
+    let text_of = |file: &str| sources.modules().iter().find(|module| *module.path == *file).map(|module| &module.text);
+    if let Some(span) = span
+        && let Some(text) = text_of(&span.file)
+    {
         let pointer = Pointer {
             path: &span.file,
-            text: &text,
-            range: span.start as usize..first_line(&text, span.start as usize, span.end as usize),
+            text,
+            range: span.start as usize..first_line(text, span.start as usize, span.end as usize),
             label: label.to_owned(),
             message: message.to_owned(),
             help: help.map(str::to_owned),

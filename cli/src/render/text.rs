@@ -57,3 +57,25 @@ pub(crate) fn visible(line: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_read_well() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(12 << 20), "12.0 MiB");
+        assert_eq!(size(5 << 40), "5120.0 GiB");
+        assert_eq!(duration(Duration::from_millis(420)), "0.4s");
+        assert_eq!(duration(Duration::from_secs(200)), "3m 20s");
+        assert_eq!(duration(Duration::from_secs(3900)), "1h 05m");
+    }
+
+    #[test]
+    fn a_live_line_shows_what_a_terminal_would() {
+        assert_eq!(visible("10%\r20%\r"), "20%");
+        assert_eq!(visible("\u{1b}[31mred\u{1b}[0m\tend\u{7}"), "red end");
+    }
+}

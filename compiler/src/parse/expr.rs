@@ -279,8 +279,8 @@ impl<'t> Builder<'t> {
 
     fn arg(&mut self, node: NodeRef<'t>) -> Arg {
         let mut parts = node.children().peekable();
-        let name =
-            take(&mut parts, &[Kind::Named]).map(|named| self.next_name(&mut named.children().peekable(), named));
+        let name = take(&mut parts, &[Kind::Named, Kind::NamedEqual])
+            .map(|named| self.next_name(&mut named.children().peekable(), named));
         let value = match parts.next() {
             Some(lambda) if lambda.kind() == Kind::Lambda => {
                 let names = lambda.children().filter(|child| child.kind() == Kind::Name);

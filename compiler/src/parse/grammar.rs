@@ -93,7 +93,7 @@ impl<'t> Nodes<'t> {
         }
         self.pass(at);
         let start = self.relative(if kind.is_missing() { self.end } else { at });
-        self.broken |= kind.is_error();
+        self.broken |= kind.is_error() || kind.is_wrong();
         self.open.push(self.nodes.len());
         self.nodes.push(Node { kind, start, end: start, size: 1 });
     }
@@ -253,6 +253,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         Rule::group => Kind::Group,
         Rule::argument => Kind::Argument,
         Rule::named => Kind::Named,
+        Rule::named_equal => Kind::NamedEqual,
         Rule::lambda => Kind::Lambda,
         Rule::list => Kind::List,
         Rule::list_for => Kind::ListFor,
@@ -327,6 +328,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         | Rule::block_text
         | Rule::bad_piece
         | Rule::bad_gap
+        | Rule::own_expr
         | Rule::EOI => return None,
     })
 }

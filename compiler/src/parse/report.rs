@@ -1,29 +1,280 @@
 //! Error nodes to diagnostics: messages come from what is missing and from the rule that misses it.
+//!
+//! One cause gives one error: of several on a line only the first is told, the others follow from it.
 
-use crate::diagnostic::{Diagnostic, syntax};
+use crate::diagnostic::{Applicability, Diagnostic, syntax};
 use crate::span::{Location, ModuleId, Span};
-use crate::syntax::{NodeRef, Tree};
+use crate::syntax::{Kind, NodeRef, Tree, slice};
+
+use super::build::span;
+
+mod habits;
 
 /// What is to be said about the error nodes of a tree.
 pub(super) fn errors(tree: &Tree, module: ModuleId) -> Vec<Diagnostic> {
-    let mut diagnostics = Vec::new();
-    for (position, root) in tree.roots().enumerate() {
-        if tree.pieces.get(position).is_some_and(|piece| piece.broken) {
-            let item = u32::try_from(position).unwrap_or(u32::MAX);
-            let place = Location { module, item, span: Span::default() };
-            walk(root, place, &mut diagnostics);
+    let mut report =
+        Report { text: &tree.text, base: 0, place: Location::default(), told: None, diagnostics: Vec::new() };
+    let mut before = 0;
+    for (position, (root, start)) in tree.roots().zip(&tree.starts).enumerate() {
+        report.base = *start as usize;
+        let item = u32::try_from(position).unwrap_or(u32::MAX);
+        report.place = Location { module, item, span: Span::default() };
+        if root.kind() == Kind::BadItem {
+            report.bad_item(root, before);
+        } else if tree.pieces.get(position).is_some_and(|piece| piece.broken) {
+            report.children(root);
         }
+        before = report.base + root.end() as usize;
     }
-    diagnostics
+    report.diagnostics
 }
 
-fn walk(node: NodeRef<'_>, place: Location, into: &mut Vec<Diagnostic>) {
-    if node.kind().is_error() {
-        let at = place.with(Span { start: node.start(), end: node.end() });
-        into.push(syntax::unexpected(at, "not understood", &format!("{:?}", node.kind()), None));
-        return;
+/// Walks a tree and collects.
+struct Report<'t> {
+    text: &'t str,
+    /// Where the piece begins in the text.
+    base: usize,
+    place: Location,
+    /// Where the last told error ends in the text.
+    told: Option<usize>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// What is missing, as users call it, and how to write it.
+struct Missing {
+    what: &'static str,
+    help: Option<String>,
+    /// What to insert, and how sure that is.
+    insert: Option<(&'static str, Applicability)>,
+}
+
+impl<'t> Report<'t> {
+    fn at(&self, node: NodeRef<'_>) -> Location {
+        self.place.with(span(node))
     }
-    for child in node.children() {
-        walk(child, place, into);
+
+    /// Tells an error, unless one on the same line came before.
+    fn tell(&mut self, node: NodeRef<'_>, diagnostic: impl FnOnce(Location) -> Diagnostic) {
+        let (start, end) = (self.base + node.start() as usize, self.base + node.end() as usize);
+        let same_line = self.told.is_some_and(|told| !slice(self.text, told.min(start)..start).contains('\n'));
+        self.told = Some(self.told.unwrap_or(0).max(end));
+        if !same_line {
+            let diagnostic = diagnostic(self.at(node));
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn children(&mut self, parent: NodeRef<'t>) {
+        let children: Vec<_> = parent.children().collect();
+        for (position, node) in children.iter().enumerate() {
+            let before = children.get(..position).unwrap_or_default();
+            match node.kind() {
+                Kind::MissComma => {
+                    let closes = |next: &NodeRef<'_>| next.kind() == Kind::MissClose;
+                    if !children.get(position + 1).is_none_or(closes) {
+                        self.tell(*node, syntax::missing_comma);
+                    }
+                }
+                Kind::MissClose => self.unclosed(parent, *node),
+                Kind::BadLine | Kind::BadEntry => self.bad(parent, *node),
+                // Told when its text is read.
+                Kind::BadEscape => {}
+                Kind::FieldColon => {
+                    self.colon(*node);
+                    self.children(*node);
+                }
+                Kind::NamedEqual => self.named_equal(*node),
+                kind if kind.is_missing() => self.missing(parent, before, *node),
+                _ => self.children(*node),
+            }
+        }
+    }
+
+    fn missing(&mut self, parent: NodeRef<'t>, before: &[NodeRef<'t>], node: NodeRef<'t>) {
+        let rest = slice(self.text, self.base + node.start() as usize..self.text.len());
+        let rest = rest.trim_start_matches([' ', '\t']);
+        if node.kind() == Kind::MissExpr && rest.starts_with(['\'', '$']) {
+            let habit = habits::inner(parent.kind(), rest);
+            self.tell(node, |at| syntax::unexpected(at, &habit.message, "expected a value", habit.help.as_deref()));
+            return;
+        }
+        let missing = describe(parent, before, node.kind());
+        let after = self.token_before(node);
+        self.tell(node, |at| {
+            let mut diagnostic = syntax::missing(at, missing.what, &after, missing.help.as_deref());
+            if let Some((insert, applicability)) = missing.insert {
+                diagnostic =
+                    diagnostic.fix(format!("insert `{}`", insert.trim()), applicability, vec![(at, insert.to_owned())]);
+            }
+            diagnostic
+        });
+    }
+
+    /// The token that ends where a node is missing, in quotes.
+    fn token_before(&self, node: NodeRef<'_>) -> String {
+        let before = slice(self.text, 0..self.base + node.start() as usize);
+        let is_word = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        let last = before.chars().next_back().unwrap_or(' ');
+        if last == '"' {
+            return "the text".to_owned();
+        }
+        let same = |c: char| {
+            if is_word(last) { is_word(c) } else { "=<>!.-?&|+*/%".contains(c) && "=<>!.-?&|+*/%".contains(last) }
+        };
+        let start = before.trim_end_matches(same).len();
+        let token = slice(before, start..before.len());
+        let token = if token.is_empty() { slice(before, before.len() - last.len_utf8()..before.len()) } else { token };
+        format!("`{token}`")
+    }
+
+    fn unclosed(&mut self, parent: NodeRef<'t>, node: NodeRef<'t>) {
+        let text = parent.text();
+        let width = |width: u32| Span { start: parent.start(), end: parent.start() + width };
+        if parent.kind() == Kind::Text {
+            let quotes = if text.starts_with("\"\"\"") { "\"\"\"" } else { "\"" };
+            let open = self.place.with(width(if quotes.len() == 3 { 3 } else { 1 }));
+            self.tell(node, |at| syntax::unterminated_text(at, open, quotes));
+            return;
+        }
+        let (open, close) = match text.as_bytes().first() {
+            Some(b'(') => ("(", ")"),
+            Some(b'[') => ("[", "]"),
+            Some(b'<') => ("<", ">"),
+            Some(b'\\') => ("\\{", "}"),
+            _ => ("{", "}"),
+        };
+        let bracket = self.place.with(width(if open.len() == 2 { 2 } else { 1 }));
+        self.tell(node, |at| syntax::unclosed(at, bracket, open, close));
+    }
+
+    /// `a: 1` where `a = 1` is meant.
+    fn colon(&mut self, node: NodeRef<'t>) {
+        let Some(name) = node.children().next() else { return };
+        let sign = node.slice(name.end()..node.end()).find(':').and_then(|offset| u32::try_from(offset).ok());
+        let start = name.end() + sign.unwrap_or(0);
+        let at = self.place.with(Span { start, end: start + 1 });
+        let gap = if start == name.end() { " =" } else { "=" };
+        let message = format!("a field is written with `=`: `{} = …`", name.text());
+        self.tell(name, |_| syntax::wrong_sign(at, &message, ":", gap));
+    }
+
+    /// `f(a = 1)` where `f(a: 1)` is meant.
+    fn named_equal(&mut self, node: NodeRef<'t>) {
+        let Some(name) = node.children().next() else { return };
+        let at = self.place.with(Span { start: name.end(), end: node.end() });
+        let message = format!("an argument is named with `:`: `{}: …`", name.text());
+        self.tell(name, |_| syntax::wrong_sign(at, &message, "=", ":"));
+    }
+
+    fn bad_item(&mut self, node: NodeRef<'t>, before: usize) {
+        let start = self.base + node.start() as usize;
+        let behind = before > 0 && !slice(self.text, before..start).contains('\n');
+        let habit = habits::item(node.text(), behind);
+        let at = self.place.with(first_token(node));
+        self.tell(node, |_| {
+            let diagnostic = syntax::not_an_item(at, &habit.message, habit.help.as_deref());
+            with_fix(diagnostic, at, habit.fix)
+        });
+    }
+
+    fn bad(&mut self, parent: NodeRef<'t>, node: NodeRef<'t>) {
+        let habit = habits::inner(parent.kind(), node.text());
+        let at = self.place.with(first_token(node));
+        self.tell(node, |_| {
+            let label = format!("expected {}", habits::expected(parent.kind()));
+            with_fix(syntax::unexpected(at, &habit.message, &label, habit.help.as_deref()), at, habit.fix)
+        });
+    }
+}
+
+fn with_fix(diagnostic: Diagnostic, at: Location, fix: Option<(String, String)>) -> Diagnostic {
+    match fix {
+        Some((title, text)) => diagnostic.fix(title, Applicability::Maybe, vec![(at, text)]),
+        None => diagnostic,
+    }
+}
+
+/// The span of the first word or sign of a node.
+fn first_token(node: NodeRef<'_>) -> Span {
+    let length = habits::first_token(node.text()).len();
+    Span { start: node.start(), end: node.start() + u32::try_from(length).unwrap_or(0) }
+}
+
+fn describe(parent: NodeRef<'_>, before: &[NodeRef<'_>], kind: Kind) -> Missing {
+    let plain = |what| Missing { what, help: None, insert: None };
+    let name = || before.iter().find(|node| node.kind() == Kind::Name).map_or("name", |node| node.text());
+    let first = |kind| !before.iter().any(|node| node.kind() == kind);
+    let helped = |what, help: String| Missing { what, help: Some(help), insert: None };
+    match (parent.kind(), kind) {
+        (Kind::Use, Kind::MissName) => helped("the name of a recipe", "write `use recipe(arguments)`".to_owned()),
+        (Kind::MemberAccess, Kind::MissName) => plain("the name of a member"),
+        (_, Kind::MissName) => plain("a name"),
+        (Kind::IfExpr | Kind::IfStatement, Kind::MissExpr) if first(Kind::Block) && before.len() == 1 => {
+            plain("a condition")
+        }
+        (Kind::Test, Kind::MissExpr) => plain("the name of an image"),
+        (Kind::Revision, Kind::MissExpr) => plain("a number"),
+        (_, Kind::MissExpr) => plain("a value"),
+        (Kind::OnClause, Kind::MissType) => plain("a platform such as `linux/*`"),
+        (_, Kind::MissType) => plain("a type"),
+        (_, Kind::MissNote) => {
+            helped("`:` and a type", format!("write `{}: Type`, for example `{}: String`", name(), name()))
+        }
+        (_, Kind::MissValue) => helped("`=` and a value", format!("write `{} = …`", name())),
+        (Kind::Step, Kind::MissBlock) => {
+            helped("the fields of the step in `{ … }`", format!("write `{} {{ field = value }}`", parent.text()))
+        }
+        (Kind::Record, Kind::MissBlock) => {
+            helped("fields in `{ … }`", format!("write `record {} {{ field: Type }}`", name()))
+        }
+        (Kind::Enumeration, Kind::MissBlock) => {
+            helped("variants in `{ … }`", format!("write `enum {} {{ one, two }}`", name()))
+        }
+        (Kind::MatchExpr | Kind::MatchStatement, Kind::MissBlock) => plain("arms in `{ … }`"),
+        (_, Kind::MissBlock) => plain("a body in `{ … }`"),
+        (Kind::Secret, Kind::MissWord) => helped(
+            "`from`",
+            format!("write `secret {}: String from env(\"NAME\")`, or `file(…)`, `command([…])`", name()),
+        ),
+        (Kind::Import, Kind::MissWord) => {
+            Missing { what: "`from`", help: None, insert: Some((" from", Applicability::Maybe)) }
+        }
+        (Kind::Test, Kind::MissWord) => helped("`of`", format!("write `test {} of image {{ … }}`", name())),
+        (Kind::ForHead | Kind::Clause, Kind::MissWord) => {
+            Missing { what: "`in`", help: None, insert: Some((" in", Applicability::Maybe)) }
+        }
+        (Kind::IfExpr, Kind::MissWord) => {
+            if before.iter().filter(|node| node.kind() == Kind::Keyword).count() < 2 {
+                helped("`then`", "an `if` in an expression is written `if condition then a else b`".to_owned())
+            } else {
+                helped(
+                    "`else`",
+                    "an `if` in an expression has a value in both cases: `if condition then a else b`".to_owned(),
+                )
+            }
+        }
+        (_, Kind::MissWord) => plain("`:`"),
+        (Kind::Function | Kind::ExternSource | Kind::ExternArtifact, Kind::MissArrow) => {
+            helped("`->` and a type", "the type of the result stands after the parameters: `-> String`".to_owned())
+        }
+        (Kind::MapEntry, Kind::MissArrow) => {
+            helped("`=>`", "an entry is written `field = value` in a record and `key => value` in a map".to_owned())
+        }
+        (_, Kind::MissArrow) => Missing { what: "`=>`", help: None, insert: Some((" =>", Applicability::Maybe)) },
+        (Kind::Import, Kind::MissText) => {
+            helped("what to import", "write `import std.ssh` or `import \"./file.imgc\" as name`".to_owned())
+        }
+        (_, Kind::MissText) => plain("a text in quotes"),
+        (Kind::Use, Kind::MissArgs) => {
+            Missing { what: "arguments in `( … )`", help: None, insert: Some(("()", Applicability::Maybe)) }
+        }
+        (_, Kind::MissArgs) => {
+            Missing { what: "parameters in `( … )`", help: None, insert: Some(("()", Applicability::Maybe)) }
+        }
+        (_, Kind::MissItem) => helped(
+            "an item",
+            "`pub` and attributes stand before an item: `pub fn`, `pub recipe`, `pub let` …".to_owned(),
+        ),
+        (_, _) => plain("more"),
     }
 }

@@ -8,11 +8,14 @@ mod beneath;
 mod compression;
 mod header;
 mod pack;
+mod read;
+mod tree;
 mod unpack;
 
 pub use compression::{Compression, decompress};
 pub use header::{BLOCK, END, Member, MemberKind, padding};
 pub use pack::{PackError, PackOptions, pack, pack_with, packed_size};
+pub use read::{Located, next_header};
 pub use unpack::{Limits, Owners, Refusal, Skipped, UnpackError, UnpackOptions, Unpacked, unpack};
 
 /// What names that begin with `.wh.` mean.
@@ -28,4 +31,10 @@ pub enum Whiteouts {
 /// A path inside a tree for people: absolute as in the image, odd bytes replaced.
 fn shown(path: &imgc_store::TreePath) -> String {
     format!("/{}", String::from_utf8_lossy(&path.0).escape_debug())
+}
+
+/// The path of `name` in the directory `parent`.
+fn below(parent: &imgc_store::TreePath, name: &[u8]) -> imgc_store::TreePath {
+    let separator: &[u8] = if parent.0.is_empty() { b"" } else { b"/" };
+    imgc_store::TreePath([&parent.0, separator, name].concat())
 }

@@ -5,6 +5,8 @@
 //! every reader takes them, they need no compressor whose bytes change with its version, and a layer's digest is
 //! its diff id, so that each is hashed once.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
@@ -12,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_formats::tar::{self, Member, PackError, PackOptions, padding};
-use imgc_plan::{Platform, Sha256};
-use imgc_store::Manifest;
+use imgc_plan::{Digest, Platform, Sha256};
+use imgc_store::{Entry, LayerTree, Manifest, Merged};
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::Digest as _;
@@ -96,20 +98,24 @@ pub enum ArchiveError {
 pub fn write(spec: &ArchiveSpec, out: &Path) -> Result<Written, ArchiveError> {
     let failed = |source| ArchiveError::Write { path: out.to_owned(), source };
     let file = File::options().write(true).create(true).truncate(true).open(out).map_err(failed)?;
-    let layers = &spec.layers;
-    let mut tail = Tail { at: 0, bytes: Vec::new(), epoch: spec.created_epoch };
-    tail.dir(b"blobs/");
-    tail.dir(b"blobs/sha256/");
-    file.write_all_at(&tail.bytes, 0).map_err(failed)?;
+    let mut head = Documents { bytes: Vec::new(), epoch: spec.created_epoch };
+    head.dir(b"blobs/");
+    head.dir(b"blobs/sha256/");
+    file.write_all_at(&head.bytes, 0).map_err(failed)?;
 
-    let blobs = write_layers(layers, &file, tail.bytes.len() as u64, spec.created_epoch, out)?;
-    let end = blobs.last().map_or(tail.bytes.len() as u64, |blob| blob.end());
-    let mut tail = Tail { at: end, bytes: Vec::new(), epoch: spec.created_epoch };
-    let (id, manifest) = tail.documents(spec, layers, &blobs);
+    let parts = parts(&spec.layers);
+    let places = places(&parts, head.bytes.len() as u64)?;
+    let target = Target { file: &file, path: out, epoch: spec.created_epoch };
+    let digests = target.write_layers(&parts, &places)?;
+    let blobs: Vec<(Sha256, u64)> =
+        places.iter().filter_map(|place| Some((*digests.get(place.first)?, place.size))).collect();
+
+    let at = places.iter().map(Place::end).max().unwrap_or(head.bytes.len() as u64);
+    let mut tail = Documents { bytes: Vec::new(), epoch: spec.created_epoch };
+    let (id, manifest) = tail.add(spec, &parts, &blobs);
     tail.bytes.extend_from_slice(&tar::END);
-    file.write_all_at(&tail.bytes, tail.at).map_err(failed)?;
-    let layers = blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-    Ok(Written { manifest, id, layers, size: tail.at + tail.bytes.len() as u64 })
+    file.write_all_at(&tail.bytes, at).map_err(failed)?;
+    Ok(Written { manifest, id, layers: blobs, size: at + tail.bytes.len() as u64 })
 }
 
 /// Digest and size of a layer's tar, as [`write`] stores it.
@@ -123,57 +129,135 @@ pub fn layer_digest(manifest: &Manifest, dir: &Path) -> Result<(Sha256, u64), Pa
 
 const BUFFER: usize = 1 << 20;
 
-/// A layer's place in the archive.
-struct Blob {
+/// One layer as it goes into the archive.
+struct Part<'a> {
+    manifest: Cow<'a, Manifest>,
+    created_by: Cow<'a, str>,
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    Dir(&'a Path),
+    Merged(Merged),
+}
+
+impl<'a> Part<'a> {
+    fn single(layer: &'a ArchiveLayer) -> Self {
+        let ArchiveLayer { manifest, dir, created_by } = layer;
+        Part { manifest: Cow::Borrowed(manifest), created_by: created_by.into(), content: Content::Dir(dir) }
+    }
+
+    fn pack(&self, out: &mut dyn Write) -> Result<(), PackError> {
+        let options = PackOptions::default();
+        match &self.content {
+            Content::Dir(dir) => tar::pack(&self.manifest, dir, out, &options),
+            Content::Merged(merged) => {
+                let mut open = |entry: &Entry| match merged.get(&entry.path) {
+                    Some(found) => File::open(&found.host),
+                    None => Err(std::io::ErrorKind::NotFound.into()),
+                };
+                tar::pack_with(&self.manifest, &mut open, out, &options)
+            }
+        }
+    }
+
+    fn failed(&self, number: usize) -> impl Fn(PackError) -> ArchiveError {
+        move |source| ArchiveError::Layer { number, created_by: self.created_by.to_string(), source }
+    }
+}
+
+/// The layers as they go into the archive, the lowest merged where there are too many.
+fn parts(layers: &[ArchiveLayer]) -> Vec<Part<'_>> {
+    let surplus = if layers.len() > MAX_LAYERS { layers.len() - MAX_LAYERS + 1 } else { 0 };
+    let (lowest, rest) = layers.split_at(surplus);
+    let merged = (!lowest.is_empty()).then(|| {
+        let tree = |layer: &ArchiveLayer| LayerTree {
+            digest: layer.manifest.digest(),
+            manifest: Arc::clone(&layer.manifest),
+            dir: layer.dir.clone(),
+            size: layer.manifest.size(),
+        };
+        let merged = Merged::new(&lowest.iter().map(tree).collect::<Vec<_>>());
+        Part {
+            manifest: Cow::Owned(merged.manifest()),
+            created_by: format!("{} layers merged", lowest.len()).into(),
+            content: Content::Merged(merged),
+        }
+    });
+    merged.into_iter().chain(rest.iter().map(Part::single)).collect()
+}
+
+/// Where a layer lies in the archive.
+struct Place {
     /// Of its header.
     at: u64,
     size: u64,
-    digest: Sha256,
+    /// Its own index, or that of the earlier layer whose bytes it shares.
+    first: usize,
 }
 
-impl Blob {
+impl Place {
     fn end(&self) -> u64 {
         self.at + tar::BLOCK + self.size.next_multiple_of(tar::BLOCK)
     }
 }
 
-fn blob_name(digest: Sha256) -> String {
-    format!("blobs/sha256/{digest}")
+/// One place for each layer, in order; equal layers share one.
+fn places(parts: &[Part<'_>], start: u64) -> Result<Vec<Place>, ArchiveError> {
+    let mut at = start;
+    let mut places: Vec<Place> = Vec::new();
+    let mut known: BTreeMap<Digest, usize> = BTreeMap::new();
+    for (n, part) in parts.iter().enumerate() {
+        let first = *known.entry(part.manifest.digest()).or_insert(n);
+        if let Some(Place { at, size, .. }) = places.get(first) {
+            let place = Place { at: *at, size: *size, first };
+            places.push(place);
+            continue;
+        }
+        let size = tar::packed_size(&part.manifest, &PackOptions::default()).map_err(part.failed(n + 1))?;
+        let place = Place { at, size, first };
+        at = place.end();
+        places.push(place);
+    }
+    Ok(places)
 }
 
-fn write_layers(
-    layers: &[ArchiveLayer],
-    file: &File,
-    start: u64,
+/// The archive being written.
+struct Target<'a> {
+    file: &'a File,
+    path: &'a Path,
     epoch: i64,
-    out: &Path,
-) -> Result<Vec<Blob>, ArchiveError> {
-    let mut at = start;
-    let mut places = Vec::new();
-    for (n, layer) in layers.iter().enumerate() {
-        let failed = |source| ArchiveError::Layer { number: n + 1, created_by: layer.created_by.clone(), source };
-        let size = tar::packed_size(&layer.manifest, &PackOptions::default()).map_err(failed)?;
-        let blob = Blob { at, size, digest: Sha256([0; 32]) };
-        at = blob.end();
-        places.push((n, blob));
+}
+
+impl Target<'_> {
+    /// Packs all layers to their places at the same time. One digest for each part; that of a shared place stands at
+    /// its first.
+    fn write_layers(&self, parts: &[Part<'_>], places: &[Place]) -> Result<Vec<Sha256>, ArchiveError> {
+        let jobs: Vec<(usize, (&Part<'_>, &Place))> = parts.iter().zip(places).enumerate().collect();
+        let write_one = |(n, (part, place)): (usize, (&Part<'_>, &Place))| {
+            if place.first == n { self.write_layer(n + 1, part, place) } else { Ok(Sha256([0; 32])) }
+        };
+        jobs.into_par_iter().map(write_one).collect()
     }
-    let write_one = |(n, mut blob): (usize, Blob)| {
-        let layer = layers.get(n);
-        if let Some(layer) = layer {
-            let failed = |source| ArchiveError::Layer { number: n + 1, created_by: layer.created_by.clone(), source };
-            let to = Positioned { file, at: blob.at + tar::BLOCK };
-            let hashing = Hashing { inner: to, hash: sha2::Sha256::new() };
-            let mut sink = BufWriter::with_capacity(BUFFER, hashing);
-            tar::pack(&layer.manifest, &layer.dir, &mut sink, &PackOptions::default()).map_err(failed)?;
-            let sink = sink.into_inner().map_err(|e| failed(PackError::Write { source: e.into_error() }))?;
-            blob.digest = Sha256(sink.hash.finalize().into());
-            let header = Member::file(blob_name(blob.digest).as_bytes(), blob.size, epoch).header();
-            file.write_all_at(&header, blob.at)
-                .map_err(|source| ArchiveError::Write { path: out.to_owned(), source })?;
-        }
-        Ok(blob)
-    };
-    places.into_par_iter().map(write_one).collect()
+
+    fn write_layer(&self, number: usize, part: &Part<'_>, place: &Place) -> Result<Sha256, ArchiveError> {
+        let failed = |source| ArchiveError::Write { path: self.path.to_owned(), source };
+        let inner = Positioned { file: self.file, at: place.at + tar::BLOCK };
+        let mut sink = BufWriter::with_capacity(BUFFER, Hashing { inner, hash: sha2::Sha256::new() });
+        part.pack(&mut sink).map_err(|e| match e {
+            PackError::Write { source } => failed(source),
+            e => part.failed(number)(e),
+        })?;
+        let sink = sink.into_inner().map_err(|e| failed(e.into_error()))?;
+        let digest = Sha256(sink.hash.finalize().into());
+        let header = Member::file(blob_name(digest).as_bytes(), place.size, self.epoch).header();
+        self.file.write_all_at(&header, place.at).map_err(failed)?;
+        Ok(digest)
+    }
+}
+
+fn blob_name(digest: Sha256) -> String {
+    format!("blobs/sha256/{digest}")
 }
 
 /// Writes at an offset of its own into a file that others write to as well.
@@ -213,8 +297,7 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 /// The small members of the archive.
-struct Tail {
-    at: u64,
+struct Documents {
     bytes: Vec<u8>,
     epoch: i64,
 }
@@ -228,7 +311,7 @@ struct SavedImage {
     layers: Vec<String>,
 }
 
-impl Tail {
+impl Documents {
     fn dir(&mut self, name: &[u8]) {
         self.bytes.extend(Member::dir(name, self.epoch).header());
     }
@@ -249,9 +332,9 @@ impl Tail {
     }
 
     /// All documents; gives the digests of configuration and manifest.
-    fn documents(&mut self, spec: &ArchiveSpec, layers: &[ArchiveLayer], blobs: &[Blob]) -> (Sha256, Sha256) {
-        let (id, config) = self.blob(OCI_CONFIG, &configuration(spec, layers, blobs));
-        let layers = blobs.iter().map(|blob| wire(OCI_LAYER, blob.digest, blob.size)).collect();
+    fn add(&mut self, spec: &ArchiveSpec, parts: &[Part<'_>], blobs: &[(Sha256, u64)]) -> (Sha256, Sha256) {
+        let (id, config) = self.blob(OCI_CONFIG, &configuration(spec, parts, blobs));
+        let layers = blobs.iter().map(|(digest, size)| wire(OCI_LAYER, *digest, *size)).collect();
         let document = WireManifest {
             schema_version: 2,
             media_type: OCI_MANIFEST.to_owned(),
@@ -277,7 +360,7 @@ impl Tail {
         let saved = SavedImage {
             config: blob_name(id),
             repo_tags: spec.tag.iter().map(Reference::familiar).collect(),
-            layers: blobs.iter().map(|blob| blob_name(blob.digest)).collect(),
+            layers: blobs.iter().map(|(digest, _)| blob_name(*digest)).collect(),
         };
         self.file("manifest.json", &json(&[saved]));
         self.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
@@ -287,7 +370,7 @@ impl Tail {
 
 fn wire(media_type: &str, digest: Sha256, size: u64) -> WireDescriptor {
     let digest = format!("sha256:{digest}");
-    WireDescriptor { media_type: media_type.to_owned(), digest, size, annotations: Default::default(), platform: None }
+    WireDescriptor { media_type: media_type.to_owned(), digest, size, annotations: BTreeMap::new(), platform: None }
 }
 
 /// The documents are plain structs with string keys, which cannot fail to serialize.
@@ -295,18 +378,18 @@ fn json(document: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(document).unwrap_or_default()
 }
 
-fn configuration(spec: &ArchiveSpec, layers: &[ArchiveLayer], blobs: &[Blob]) -> WireConfig {
+fn configuration(spec: &ArchiveSpec, parts: &[Part<'_>], blobs: &[(Sha256, u64)]) -> WireConfig {
     let platform = WirePlatform::of(&spec.platform);
     let created = Some(time::format(spec.created_epoch));
     let entry =
-        |layer: &ArchiveLayer| WireHistory { created: created.clone(), created_by: Some(layer.created_by.clone()) };
+        |part: &Part<'_>| WireHistory { created: created.clone(), created_by: Some(part.created_by.to_string()) };
     WireConfig {
         architecture: platform.architecture,
         config: (&spec.config).into(),
-        history: layers.iter().map(entry).collect(),
+        history: parts.iter().map(entry).collect(),
         os: platform.os,
         rootfs: WireRootfs {
-            diff_ids: blobs.iter().map(|blob| format!("sha256:{}", blob.digest)).collect(),
+            diff_ids: blobs.iter().map(|(digest, _)| format!("sha256:{digest}")).collect(),
             kind: "layers".to_owned(),
         },
         variant: platform.variant,

@@ -73,9 +73,10 @@ pub(super) fn checksum_seed(seed: u32, number: u32) -> u32 {
     crc32c(crc32c(seed, &number.to_le_bytes()), &[0; 4])
 }
 
-/// A time as its low 32 bits, signed, and how many times 2³² to add: 1901 to 2446.
+/// A time as its low 32 bits, signed, and how many times 2³² to add: 1901 to 2310. What ext4 could hold beyond is taken
+/// by `e2fsck` for times before 1970 that an old kernel wrote.
 fn time_fields(time: i64) -> (u32, u32) {
-    let time = time.clamp(i64::from(i32::MIN), i64::from(i32::MAX) + (3 << 32));
+    let time = time.clamp(i64::from(i32::MIN), i64::from(i32::MAX) + (2 << 32));
     let low = low32(time.cast_unsigned());
     let epoch = (time - i64::from(low.cast_signed())) >> 32;
     (low, low32(epoch.cast_unsigned()) & 3)
@@ -91,6 +92,6 @@ mod tests {
         assert_eq!(time_fields(-1), (u32::MAX, 0));
         assert_eq!(time_fields(0x8000_0000), (0x8000_0000, 1));
         assert_eq!(time_fields(0x1_0000_0000), (0, 1));
-        assert_eq!(time_fields(i64::MAX), (0x7fff_ffff, 3));
+        assert_eq!(time_fields(i64::MAX), (0x7fff_ffff, 2));
     }
 }

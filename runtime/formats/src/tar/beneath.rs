@@ -34,6 +34,11 @@ impl Beneath {
         Ok(self.open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW)?)
     }
 
+    /// A directory below the root, to read it or to change its attributes.
+    pub(super) fn open_dir_to_read(&self, path: &TreePath) -> io::Result<OwnedFd> {
+        Ok(self.open(&path.0, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?)
+    }
+
     fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::CLOEXEC;
         let name = if path.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(path) };

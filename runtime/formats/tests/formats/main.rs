@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that panics has failed")]
 
+mod compare;
 mod disk;
 mod ext4;
-mod host_tree;
 mod oracle;
+mod tar;

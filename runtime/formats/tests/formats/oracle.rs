@@ -5,12 +5,19 @@ use std::process::Command;
 
 /// Runs a program that must end well; gives all that it printed.
 pub(crate) fn run(program: &str, args: &[&str]) -> String {
+    String::from_utf8_lossy(&run_bytes(program, args)).into_owned()
+}
+
+/// As [`run`], byte for byte.
+pub(crate) fn run_bytes(program: &str, args: &[&str]) -> Vec<u8> {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = Command::new(program).args(args).env("PATH", path).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let mut said = output.stdout;
+    said.extend_from_slice(&output.stderr);
+    let text = String::from_utf8_lossy(&said);
     assert!(output.status.success(), "{program} {args:?} ended with {}:\n{text}", output.status);
-    text
+    said
 }
 
 /// The text of a path.

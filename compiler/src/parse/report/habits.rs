@@ -1,0 +1,209 @@
+//! What people write who come from elsewhere, and what to write instead. Looks at nothing but the text that was not
+//! understood and the kind of place it stands in.
+
+use crate::syntax::Kind;
+
+/// What is to be said about a text that nobody understands.
+pub(super) struct Habit {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+    /// Title, and text for the first token.
+    pub(super) fix: Option<(String, String)>,
+}
+
+const ITEMS: [&str; 11] =
+    ["param", "secret", "let", "fn", "record", "enum", "recipe", "image", "test", "output", "import"];
+
+/// A line at the top; `behind` another item that it does not belong to.
+pub(super) fn item(text: &str, behind: bool) -> Habit {
+    let first = first_token(text);
+    if behind {
+        return say(
+            format!("unexpected `{first}` after the end of the item"),
+            Some("begin the next item on a line of its own"),
+        );
+    }
+    if let Some(habit) = elsewhere(text).or_else(|| shell_variable(text)) {
+        return habit;
+    }
+    let rest = text.get(first.len()..).unwrap_or_default().trim_start();
+    if ITEMS.contains(&first) || first == "extern" || first == "pub" || first == "edition" {
+        let next = first_token(rest);
+        if is_reserved(next) {
+            return say(
+                format!("`{next}` is a word of the language and cannot name anything"),
+                Some("choose another name"),
+            );
+        }
+        return say(format!("`{first}` begins an item, and a name stands after it on its line"), None);
+    }
+    match first {
+        "if" | "for" | "match" | "use" => {
+            return say(
+                format!("`{first}` stands in the body of an image, recipe or test"),
+                Some("several images from one item: `image name for x in xs { … }`"),
+            );
+        }
+        "}" | ")" | "]" => {
+            return say(
+                format!("`{first}` closes nothing"),
+                Some("remove it, or look for a bracket that was closed too early"),
+            );
+        }
+        _ => {}
+    }
+    if rest.starts_with('=') && !rest.starts_with("==") && is_word(first) {
+        let fix = Some((format!("write `let {first}`"), format!("let {first}")));
+        return Habit { fix, ..say(format!("`{first}` is no item"), Some("a value gets a name with `let`")) };
+    }
+    if rest.starts_with('"') && is_word(first) || rest.starts_with('{') && is_word(first) {
+        return say(
+            format!("`{first}` is no item"),
+            Some("steps stand in the body of an image, recipe or test: `image name { … }`"),
+        );
+    }
+    if let Some(meant) = ITEMS.iter().find(|item| is_close(first, item)) {
+        let fix = Some((format!("write `{meant}`"), (*meant).to_owned()));
+        return Habit { fix, ..say(format!("expected an item, found `{first}`; did you mean `{meant}`?"), None) };
+    }
+    say(format!("expected an item, found `{first}`"), None)
+}
+
+/// A line or entry inside something.
+pub(super) fn inner(parent: Kind, text: &str) -> Habit {
+    let first = first_token(text);
+    if let Some(habit) = elsewhere(text).or_else(|| shell_variable(text)) {
+        return habit;
+    }
+    let rest = text.get(first.len()..).unwrap_or_default().trim_start();
+    let found = format!("expected {}, found `{first}`", expected(parent));
+    match (parent, first) {
+        (_, "'") => return say("a text stands in double quotes".to_owned(), Some("write `\"…\"`")),
+        (_, "?") => return say("there is no `?` operator".to_owned(), Some("write `if condition then a else b`")),
+        (_, ";") => return say("nothing ends with `;`".to_owned(), Some("remove it: a line end or a comma separates")),
+        (Kind::Fields, "let" | "if" | "for" | "match" | "use") => {
+            return say(
+                format!("`{first}` cannot stand in a step"),
+                Some("only fields `name = value` stand in a step; put it around the step"),
+            );
+        }
+        (Kind::Fields, _) if rest.starts_with(['"', '{']) => {
+            return say("a step cannot stand in a step".to_owned(), Some("close the step before it with `}`"));
+        }
+        (Kind::Block, _) if is_word(first) && is_word(first_token(rest)) => {
+            let label = first_token(rest);
+            let help = format!("the label of a step is a text: `{first} \"{label}\" {{ … }}`");
+            return Habit { help: Some(help), ..say(found, None) };
+        }
+        (_, word) if is_reserved(word) => {
+            return say(format!("`{word}` is a word of the language and cannot stand here"), None);
+        }
+        _ => {}
+    }
+    let help = match parent {
+        Kind::Block => {
+            Some("write a step `kind \"label\" { … }`, `use recipe()`, `let`, `if`, `for`, `match` or `field = value`")
+        }
+        Kind::Fields => Some("write `name = value`"),
+        Kind::Members | Kind::Params => Some("write `name: Type`"),
+        Kind::BlockArms => Some("write `pattern => { … }`"),
+        Kind::ExprArms => Some("write `pattern => value`, with commas between arms"),
+        Kind::Brace => Some("write `field = value`, or `key => value` in a map"),
+        _ => None,
+    };
+    say(found, help)
+}
+
+/// What may stand in a place, in users' words.
+pub(super) fn expected(parent: Kind) -> &'static str {
+    match parent {
+        Kind::Block => "a step or another statement",
+        Kind::Fields => "a field",
+        Kind::Members => "a field with its type",
+        Kind::Params => "a parameter",
+        Kind::Variants => "a variant",
+        Kind::BlockArms | Kind::ExprArms => "an arm",
+        Kind::Call => "an argument",
+        Kind::List => "a value",
+        Kind::ImportNames => "a name",
+        _ => "an entry",
+    }
+}
+
+/// The first word, or else the first sign, of a text.
+pub(super) fn first_token(text: &str) -> &str {
+    let end = text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    let end = if end == 0 { text.chars().next().map_or(0, char::len_utf8) } else { end };
+    text.get(..end).unwrap_or_default()
+}
+
+fn say(message: String, help: Option<&str>) -> Habit {
+    Habit { message, help: help.map(str::to_owned), fix: None }
+}
+
+/// HCL's blocks and Dockerfile's instructions.
+fn elsewhere(text: &str) -> Option<Habit> {
+    let first = first_token(text);
+    let rest = text.get(first.len()..).unwrap_or_default().trim_start();
+    let block = rest.starts_with(['"', '{']);
+    let help = match first {
+        "variable" if block => "a variable is a param: `param name: String = \"default\"`",
+        "locals" if block => "each local is an item: `let name = value`",
+        "source" | "build" | "packer" | "provider" | "terraform" | "resource" | "data" | "module" if block => {
+            "a build is an image with its source and steps: `image name { from = rootfs.debian(suite: \"bookworm\") … }`"
+        }
+        "provisioner" if block => "a provisioner is a step: `sh \"label\" { script = \"…\" }` in an image",
+        "FROM" => "a base is the source of an image: `image name { from = rootfs.oci(\"debian:12\") … }`",
+        "RUN" => "a command is a step: `sh \"label\" { script = \"…\" }` in an image",
+        "COPY" | "ADD" => {
+            "files are copied by a step: `copy \"label\" { src = dir(\"./x\"), dest = \"/x\" }` in an image"
+        }
+        "ENV" | "CMD" | "ENTRYPOINT" | "EXPOSE" | "LABEL" | "USER" | "WORKDIR" | "VOLUME" => {
+            "how a container starts is said at its archive: `oci.archive(image, cmd: […], env: { … })`"
+        }
+        "ARG" => "an argument is a param: `param name: String = \"default\"`",
+        _ => return None,
+    };
+    let origin = if block { "Packer and Terraform" } else { "Dockerfiles" };
+    Some(say(format!("`{first}` belongs to {origin}"), Some(help)))
+}
+
+/// `${x}` outside of a text.
+fn shell_variable(text: &str) -> Option<Habit> {
+    let name = text.strip_prefix("${")?.split('}').next().unwrap_or_default();
+    let help = format!("write `{name}`, or `\\{{{name}}}` inside a text");
+    Some(say("`${…}` is no expression".to_owned(), Some(&help)))
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
+}
+
+fn is_reserved(word: &str) -> bool {
+    const WORDS: [&str; 12] =
+        ["let", "if", "then", "else", "for", "in", "match", "use", "where", "none", "true", "false"];
+    WORDS.contains(&word)
+}
+
+/// Whether two words differ in at most a third of their letters.
+fn is_close(word: &str, known: &str) -> bool {
+    if word.len() > 3 * known.len() {
+        return false;
+    }
+    let known: Vec<char> = known.chars().collect();
+    let mut costs: Vec<usize> = (0..=known.len()).collect();
+    for (row, letter) in word.chars().enumerate() {
+        let mut diagonal = row;
+        let mut left = row + 1;
+        for (cost, other) in costs.iter_mut().skip(1).zip(&known) {
+            let best = (diagonal + usize::from(letter != *other)).min(*cost + 1).min(left + 1);
+            diagonal = *cost;
+            left = best;
+            *cost = best;
+        }
+        if let Some(first) = costs.first_mut() {
+            *first = row + 1;
+        }
+    }
+    costs.last().is_some_and(|distance| *distance * 3 <= known.len())
+}
