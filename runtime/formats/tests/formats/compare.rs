@@ -12,7 +12,8 @@ use crate::oracle;
 
 /// Every node: kind, mode, owner, time, size, links, extended attributes, content.
 pub(crate) fn same(image: &Path, tree: &FileTree, scratch: &Path) {
-    let answers = ask(image, scratch, tree.nodes().map(|(path, _)| format!("stat {}", quoted(path))).collect());
+    let requests: Vec<_> = tree.nodes().map(|(path, _)| format!("stat {}", quoted(path))).collect();
+    let answers = ask(image, scratch, &requests);
     let mut links: HashMap<TreePath, usize> = HashMap::new();
     for (path, node) in tree.nodes() {
         *links.entry(first_of(node, path)).or_default() += 1;
@@ -22,8 +23,8 @@ pub(crate) fn same(image: &Path, tree: &FileTree, scratch: &Path) {
     }
     let xattrs =
         || tree.nodes().flat_map(|(path, node)| node.xattrs.iter().map(move |(name, value)| (path, name, value)));
-    let answers =
-        ask(image, scratch, xattrs().map(|(path, name, _)| format!("ea_get -x {} {name}", quoted(path))).collect());
+    let requests: Vec<_> = xattrs().map(|(path, name, _)| format!("ea_get -x {} {name}", quoted(path))).collect();
+    let answers = ask(image, scratch, &requests);
     for ((path, name, value), answer) in xattrs().zip(answers) {
         let hex = value.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x} "));
         assert!(
@@ -40,7 +41,7 @@ pub(crate) fn same(image: &Path, tree: &FileTree, scratch: &Path) {
 }
 
 /// The answers of `debugfs`, one a request.
-fn ask(image: &Path, scratch: &Path, requests: Vec<String>) -> Vec<String> {
+fn ask(image: &Path, scratch: &Path, requests: &[String]) -> Vec<String> {
     let script = scratch.join("requests");
     let bytes: Vec<u8> = requests.iter().flat_map(|line| into_bytes(line).into_iter().chain([b'\n'])).collect();
     fs::write(&script, bytes).unwrap();
@@ -102,11 +103,11 @@ fn seconds(text: &str) -> i64 {
 
 fn content(dumped: &Path, node: &Node, tree: &FileTree) {
     match &node.kind {
-        NodeKind::Dir => assert!(dumped.is_dir(), "{dumped:?}"),
+        NodeKind::Dir => assert!(dumped.is_dir(), "{}", dumped.display()),
         NodeKind::Symlink(target) => assert_eq!(&fs::read_link(dumped).unwrap().into_os_string().into_vec(), target),
-        NodeKind::File(Content::Bytes(bytes)) => assert!(&fs::read(dumped).unwrap() == bytes, "{dumped:?}"),
+        NodeKind::File(Content::Bytes(bytes)) => assert!(&fs::read(dumped).unwrap() == bytes, "{}", dumped.display()),
         NodeKind::File(Content::Host { path, .. }) => {
-            assert!(fs::read(dumped).unwrap() == fs::read(path).unwrap(), "{dumped:?}");
+            assert!(fs::read(dumped).unwrap() == fs::read(path).unwrap(), "{}", dumped.display());
         }
         NodeKind::Hardlink(to) => content(dumped, tree.get(to).unwrap(), tree),
         // Not dumped; its kind was compared.

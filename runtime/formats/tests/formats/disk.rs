@@ -28,8 +28,8 @@ fn tree(files: &[(&str, &[u8])]) -> FileTree {
 fn bootable() -> FileTree {
     tree(&[
         ("boot/vmlinuz-6.1.0-9-amd64", b"old"),
-        ("boot/vmlinuz-6.1.0-10-amd64", &[b'k'; 100_000]),
-        ("boot/initrd.img-6.1.0-10-amd64", &[b'i'; 300_000]),
+        ("boot/vmlinuz-6.1.0-10-amd64", &b"k".repeat(100_000)),
+        ("boot/initrd.img-6.1.0-10-amd64", &b"i".repeat(300_000)),
         ("etc/fstab", b"# comment\n/dev/sda1 / ext4 defaults 0 1\ntmpfs /tmp tmpfs nosuid 0 0\n"),
         (GRUB, b"MZ /EFI/debian"),
     ])
@@ -93,8 +93,8 @@ fn systemd_boot_of_the_image_gets_kernel_and_initrd() {
     oracle::run("fsck.fat", &["-n", oracle::text(&esp)]);
     let content = |path: &str| oracle::run_bytes("mtype", &["-i", oracle::text(&esp), path]);
     assert_eq!(content("::EFI/BOOT/BOOTX64.EFI"), b"MZ systemd-boot");
-    assert_eq!(content("::imgc/vmlinuz"), [b'k'; 100_000]);
-    assert_eq!(content("::imgc/initrd.img"), [b'i'; 300_000]);
+    assert_eq!(content("::imgc/vmlinuz"), b"k".repeat(100_000));
+    assert_eq!(content("::imgc/initrd.img"), b"i".repeat(300_000));
     let entry = String::from_utf8(content("::loader/entries/imgc.conf")).unwrap();
     assert!(entry.contains("initrd /imgc/initrd.img\noptions root=UUID="), "{entry}");
 }
@@ -123,7 +123,7 @@ fn equal_input_gives_equal_bytes() {
         let mut tree = bootable();
         for n in 0..300 {
             let path = dir.path().join(format!("content{n}"));
-            let bytes = vec![(n % 250) as u8 + 1; n * 997];
+            let bytes = vec![u8::try_from(n % 250).unwrap() + 1; n * 997];
             fs::write(&path, &bytes).unwrap();
             let content = Content::Host { path, size: bytes.len() as u64, digest: Some(Digest::of(&bytes)) };
             let node = Node::of_root(NodeKind::File(content), 0o644, 5);

@@ -74,7 +74,8 @@ fn all_kinds_of_nodes() {
     oracle::check_ext4(&image);
     // debugfs gives it back in the form of getxattr(2), but where no id is meant it says 0, not -1.
     let said = oracle::debugfs(&image, "ea_get -x /shared system.posix_acl_access");
-    let hex: String = acl.iter().map(|byte| format!("{:02x} ", if *byte == 0xff { 0 } else { *byte })).collect();
+    let shown = |byte: u8| if byte == 0xff { 0 } else { byte };
+    let hex = acl.iter().fold(String::new(), |text, byte| text + &format!("{:02x} ", shown(*byte)));
     assert!(said.contains(&hex), "{said}");
 }
 

@@ -1,6 +1,6 @@
 //! Formats against the programs that read them: `e2fsck`, `debugfs`, `fsck.fat`, `sgdisk`, `qemu-img`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that panics has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod compare;
 mod disk;
