@@ -84,6 +84,11 @@ pub(crate) fn variable(param: &str) -> String {
     format!("IMGC_VAR_{param}")
 }
 
+/// Whether an environment variable gives a param its value.
+pub(crate) fn is_variable(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"IMGC_VAR_")
+}
+
 fn shown<'a>(file: &'a Path, directory: &Path) -> std::path::Display<'a> {
     file.strip_prefix(directory).unwrap_or(file).display()
 }

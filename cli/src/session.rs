@@ -73,7 +73,13 @@ impl Session {
         if planned.plan.is_none() || !planned.diagnostics.is_empty() {
             diagnostic::print(&self.terminal, format, &planned.diagnostics, &planned.sources);
         }
-        let plan = planned.plan.ok_or(Exit::Program)?;
+        let Some(plan) = planned.plan else {
+            if !diagnostic::has_errors(&planned.diagnostics) {
+                self.terminal.err("internal error: no plan and no reason for it; please report it");
+                return Err(Exit::Internal);
+            }
+            return Err(Exit::Program);
+        };
         Ok(Compiled { plan, sources: planned.sources, asked: world.asked() })
     }
 

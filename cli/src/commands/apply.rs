@@ -12,7 +12,7 @@ use imgc_plan::{Address, Digest, Plan};
 use serde_json::json;
 
 use crate::args::{ApplyArgs, Format};
-use crate::arguments::{Arguments, Said};
+use crate::arguments::{self, Arguments, Said};
 use crate::commands::show::{self, Shown};
 use crate::commands::{Context, log};
 use crate::exit::{Exit, Failure, Outcome};
@@ -84,10 +84,13 @@ impl<'a> Job<'a> {
     /// Everything that decides the apply and is no file of the program.
     fn key(&self) -> Digest {
         let read = |name: &str| Digest::of(&std::fs::read(self.package.root.join(name)).unwrap_or_default());
+        // Where `File` values of params count from matters only where there are any.
+        let params = !self.said.set.is_empty() || std::env::vars_os().any(|(name, _)| arguments::is_variable(&name));
         let sums = |file: &PathBuf| Digest::of(&std::fs::read(file).unwrap_or_default());
         fast_path::key(&json!({
             "package": self.package.root, "entry": self.package.entry, "out": self.out_dir, "targets": self.targets,
-            "said": self.said, "vars": self.said.vars.iter().map(sums).collect::<Vec<_>>(),
+            "set": self.said.set, "directory": params.then_some(&self.said.directory),
+            "vars": self.said.vars.iter().map(sums).collect::<Vec<_>>(),
             "lock": read(LOCK), "manifest": read(MANIFEST),
         }))
     }

@@ -212,7 +212,7 @@ pub(crate) fn document(diagnostics: &[Diagnostic], sources: &Sources) -> serde_j
             })
         })
         .collect();
-    json!({ "format": 1, "diagnostics": all })
+    json!({ "format": 1, "event": "diagnostics", "diagnostics": all })
 }
 
 /// Whether there is an error among them.
