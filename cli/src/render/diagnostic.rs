@@ -68,8 +68,9 @@ fn report(diagnostic: &Diagnostic, sources: &Sources) -> Report {
         diagnostic.secondary.iter().partition(|label| sources.place(&label.at).path == place.path);
     let mut labels = vec![span(&diagnostic.primary, sources, true)];
     labels.extend(here.into_iter().map(|label| span(label, sources, false)));
-    let mut advice: Vec<String> = diagnostic.notes.iter().map(|note| format!("note: {note}")).collect();
-    advice.extend(diagnostic.help.clone());
+    // A report has one place for advice: what to do stands first, what else is to be known below it.
+    let mut advice: Vec<String> = diagnostic.help.iter().cloned().collect();
+    advice.extend(diagnostic.notes.iter().map(|note| format!("note: {note}")));
     Report {
         code: diagnostic.code,
         severity: match diagnostic.severity {
