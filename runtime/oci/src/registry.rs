@@ -442,5 +442,5 @@ fn unusable(reference: &Reference, source: ImageError) -> RegistryError {
 
 /// Longer after each failure.
 fn pause(failures: u32) -> Duration {
-    Duration::from_millis(100 << (2 * failures.min(4)))
+    Duration::from_millis(150 << failures.min(4))
 }

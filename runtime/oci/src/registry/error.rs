@@ -1,6 +1,7 @@
 //! Why a registry did not give what was asked.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::image::ImageError;
@@ -180,9 +181,9 @@ impl RegistryError {
 /// Refused connections and unknown hosts stay so; resets and timeouts may not.
 fn is_final(source: &(dyn Error + Send + Sync + 'static)) -> bool {
     let Some(error) = source.downcast_ref::<ureq::Error>() else { return false };
-    match error {
-        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
-        ureq::Error::Io(e) => e.kind() == std::io::ErrorKind::ConnectionRefused,
-        _ => false,
+    if let ureq::Error::Io(e) = error {
+        // The standard library has no kind for names that cannot be looked up.
+        return e.kind() == ErrorKind::ConnectionRefused || e.to_string().contains("lookup address");
     }
+    matches!(error, ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_))
 }

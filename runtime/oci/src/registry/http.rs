@@ -322,3 +322,42 @@ fn is_in_range(host: &str, range: &str) -> bool {
     };
     bits <= width && (bits == 0 || (host ^ base) >> (width - bits) == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{NoProxy, is_loopback};
+
+    #[test]
+    fn what_goes_past_the_proxies() {
+        let list = NoProxy::new("example.org, .corp *.lab,10.0.0.0/8,192.0.2.7,fd00::/8");
+        for host in [
+            "example.org",
+            "a.Example.org",
+            "x.corp",
+            "y.lab",
+            "10.1.2.3",
+            "192.0.2.7",
+            "[fd00::1]",
+            "127.9.9.9",
+            "localhost",
+        ] {
+            assert!(list.covers(host), "{host}");
+        }
+        for host in ["example.com", "notexample.org", "11.0.0.1", "192.0.2.70", "fe80::1", "corpse"] {
+            assert!(!list.covers(host), "{host}");
+        }
+        assert!(NoProxy::new("*").covers("anything"));
+        assert!(!NoProxy::new("").covers("anything"));
+        assert!(!NoProxy::new("x/8,10.0.0.0/99,/").covers("10.0.0.1"));
+    }
+
+    #[test]
+    fn this_machine() {
+        for host in ["localhost", "localhost:1", "127.1.2.3:5", "[::1]", "[::1]:5000", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "128.0.0.1", "[::2]:1", "127.0.0.1.example", "127"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}
