@@ -4,8 +4,15 @@
 //! means (`imgc-guest`), what is cached (`imgc-engine`) or how disks and archives are laid out (`imgc-formats`,
 //! `imgc-oci`).
 
+mod accounts;
 mod enter;
+mod overlay;
+mod protocol;
+mod sandbox;
 pub mod step_init;
 mod sys;
+mod translator;
+mod within;
+mod world;
 
 pub use enter::{EnterError, Entered, enter, in_user_namespace, missing_for_users};

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "fork, clone and signal handling have no safe form; each block says why it holds")]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::process::Pid;
 
@@ -110,14 +110,34 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Closes every descriptor from this number on; none of this process's own objects may own one of them.
-pub(crate) fn close_from(first: libc::c_uint) {
-    // SAFETY: only forked children that are about to execute a program call this, and use no descriptor afterwards.
-    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+/// Has the program killed when the thread that starts it ends; for the keeper, which has one thread only.
+pub(crate) fn die_with_keeper(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let ask = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(ask) };
 }
 
-/// Moves a descriptor to a number.
-pub(crate) fn move_to(fd: OwnedFd, number: libc::c_int) -> io::Result<()> {
-    // SAFETY: dup2 onto a standard stream of a forked child.
-    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// Makes a mount and all below it read-only.
+pub(crate) fn read_only(mount: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: the descriptor is open, the path is empty and the attributes live through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes a capability out of this process's reach and that of all it starts.
+pub(crate) fn drop_capability(number: libc::c_int) {
+    // SAFETY: prctl with numbers only.
+    unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
 }

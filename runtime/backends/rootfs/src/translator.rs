@@ -1,0 +1,140 @@
+//! The network of a machine: a namespace of its own behind a user-mode translator (slirp4netns or pasta).
+
+use std::io::{self, PipeReader, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Signal, WaitOptions, waitpid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Failure;
+use crate::sys::{self, Forked};
+
+/// How long a translator may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which translator to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Tool {
+    /// slirp4netns, at this path.
+    Slirp(PathBuf),
+    /// pasta, at this path.
+    Pasta(PathBuf),
+}
+
+impl Tool {
+    /// The one to use here, if any. As the machine's root pasta gives its rights away before it enters the namespace,
+    /// and fails; slirp4netns works as anyone.
+    pub(crate) fn find() -> Option<Self> {
+        let slirp = || crate::enter::find_program("slirp4netns").map(Self::Slirp);
+        let pasta = || crate::enter::find_program("pasta").map(Self::Pasta);
+        if crate::in_user_namespace() { pasta().or_else(slirp) } else { slirp() }
+    }
+
+    /// Where a program behind it finds a name server.
+    pub(crate) fn name_server(&self) -> &'static str {
+        match self {
+            Self::Slirp(_) => "10.0.2.3",
+            Self::Pasta(_) => "169.254.1.1",
+        }
+    }
+
+    fn command(&self, namespace: &str, ready: &Path) -> Command {
+        match self {
+            Self::Slirp(path) => {
+                let mut command = Command::new(path);
+                command.args(["--configure", "--mtu=65520", "--ready-fd=1", "--netns-type=path", namespace, "tap0"]);
+                command
+            }
+            Self::Pasta(path) => {
+                let mut command = Command::new(path);
+                command.args(["--foreground", "--quiet", "--config-net", "--dns-forward", self.name_server()]);
+                command.arg("--pid").arg(ready).args(["--netns", namespace]);
+                command
+            }
+        }
+    }
+}
+
+/// A running translator and the network namespace it serves.
+pub(crate) struct Translator {
+    namespace: OwnedFd,
+    child: Child,
+}
+
+impl Translator {
+    /// Makes the namespace and starts the translator. `ready` is a file that does not exist yet.
+    pub(crate) fn start(tool: &Tool, ready: &Path) -> Result<Self, Failure> {
+        let namespace = new_namespace().map_err(Failure::system("make a network namespace"))?;
+        let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+        let mut command = tool.command(&path, ready);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        sys::die_with_keeper(&mut command);
+        let doing = format!("start {}", command.get_program().to_string_lossy());
+        let mut child = command.spawn().map_err(Failure::system(doing.clone()))?;
+        let ready = match tool {
+            Tool::Slirp(_) => child.stdout.take().is_some_and(|mut out| out.read(&mut [0]).is_ok_and(|n| n == 1)),
+            Tool::Pasta(_) => appears(ready, &mut child),
+        };
+        // From here on the translator ends with this value, on every way.
+        let translator = Self { namespace, child };
+        if ready { Ok(translator) } else { Err(Failure::System { doing, errno: libc::EPROTO }) }
+    }
+
+    /// Moves this process into the network.
+    pub(crate) fn join(&self) -> Result<(), Failure> {
+        move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(Failure::system("enter the network of the machine"))
+    }
+}
+
+impl Drop for Translator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A network namespace with a loopback, held by nothing but the descriptor.
+fn new_namespace() -> io::Result<OwnedFd> {
+    let (mut up, mut tell) = io::pipe()?;
+    let Forked::Parent(pid) = sys::fork_into(libc::CLONE_NEWNET)? else {
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        let _ = sys::loopback_up().and_then(|()| tell.write_all(b"u"));
+        drop(tell);
+        sleep_on(&up);
+    };
+    drop(tell);
+    let is_up = up.read_exact(&mut [0]);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(format!("/proc/{pid}/ns/net"), flags, Mode::empty());
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+    let _ = waitpid(Some(pid), WaitOptions::empty());
+    is_up?;
+    Ok(opened?)
+}
+
+fn sleep_on(_up: &PipeReader) -> ! {
+    loop {
+        std::thread::sleep(PATIENCE);
+    }
+}
+
+/// Whether the file comes into being before the program ends or patience does.
+fn appears(file: &Path, child: &mut Child) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if std::fs::read_to_string(file).is_ok_and(|text| text.ends_with('\n')) {
+            return true;
+        }
+        if !matches!(child.try_wait(), Ok(None)) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
