@@ -5,13 +5,24 @@
 //! `imgc-oci`).
 
 mod accounts;
+mod attributes;
+mod below;
+mod capture;
 mod enter;
+mod environment;
+mod errors;
+mod keeper;
+mod machine;
+mod materialize;
 mod overlay;
 mod protocol;
+mod put;
 mod sandbox;
+mod space;
 pub mod step_init;
 mod sys;
 mod translator;
+mod volatile;
 mod within;
 mod world;
 

@@ -14,6 +14,8 @@ const LONGEST: u32 = 64 << 20;
 pub(crate) enum Request {
     /// First of all: what to remove when imgc dies.
     Guard {
+        /// To be unmounted first.
+        mount: Option<PathBuf>,
         /// Directories.
         scratch: Vec<PathBuf>,
         /// What gives programs a network of the machine's own, where there is such a tool.
@@ -127,6 +129,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether it is the machine's network that could not be made.
+    pub(crate) fn is_of_translator(&self) -> bool {
+        matches!(self, Self::System { doing, .. } if doing.starts_with(crate::translator::STARTING))
+    }
+
     /// For `map_err`: what was being done.
     pub(crate) fn system<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
         let doing = doing.into();

@@ -26,14 +26,12 @@ pub fn main() -> ExitCode {
     // Ctrl-C on the terminal is imgc's to handle; a group of its own keeps the keeper out of it.
     let _ = rustix::process::setsid();
     let Ok(control) = control() else { return ExitCode::FAILURE };
-    let mut keeper = Keeper { control, guarded: Vec::new(), tool: None, translator: None };
+    let mut keeper = Keeper { control, mount: None, guarded: Vec::new(), tool: None, translator: None };
     match keeper.serve() {
         Ok(Served::Left) => ExitCode::SUCCESS,
         Ok(Served::Orphaned) | Err(_) => {
             drop(keeper.translator.take());
-            for scratch in &keeper.guarded {
-                let _ = imgc_store::remove_tree(scratch);
-            }
+            keeper.clean();
             ExitCode::FAILURE
         }
     }
@@ -49,6 +47,7 @@ fn control() -> io::Result<UnixStream> {
 
 struct Keeper {
     control: UnixStream,
+    mount: Option<PathBuf>,
     guarded: Vec<PathBuf>,
     tool: Option<Tool>,
     translator: Option<Translator>,
@@ -76,7 +75,9 @@ impl Keeper {
             match receive(&mut self.control)? {
                 None => return Ok(Served::Orphaned),
                 Some(Request::Leave) => return Ok(Served::Left),
-                Some(Request::Guard { scratch, translator }) => (self.guarded, self.tool) = (scratch, translator),
+                Some(Request::Guard { mount, scratch, translator }) => {
+                    (self.mount, self.guarded, self.tool) = (mount, scratch, translator);
+                }
                 // Nothing runs: it ended while the request was on its way.
                 Some(Request::Terminate | Request::Kill) => {}
                 Some(Request::Run(run)) => match self.run(&run) {
@@ -85,6 +86,16 @@ impl Keeper {
                     Err(failure) => send(&mut self.control, &Reply::Failed(failure))?,
                 },
             }
+        }
+    }
+
+    /// Removes what a dead imgc cannot.
+    fn clean(&self) {
+        if let Some(mount) = &self.mount {
+            let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+        }
+        for scratch in &self.guarded {
+            let _ = imgc_store::remove_tree(scratch);
         }
     }
 

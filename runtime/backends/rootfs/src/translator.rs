@@ -17,6 +17,9 @@ use crate::sys::{self, Forked};
 /// How long a translator may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How the description of every failure to start one begins.
+pub(crate) const STARTING: &str = "start a network with";
+
 /// Which translator to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Tool {
@@ -69,12 +72,12 @@ pub(crate) struct Translator {
 impl Translator {
     /// Makes the namespace and starts the translator. `ready` is a file that does not exist yet.
     pub(crate) fn start(tool: &Tool, ready: &Path) -> Result<Self, Failure> {
-        let namespace = new_namespace().map_err(Failure::system("make a network namespace"))?;
+        let namespace = new_namespace().map_err(Failure::system(format!("{STARTING} a namespace of its own")))?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
         let mut command = tool.command(&path, ready);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         sys::die_with_keeper(&mut command);
-        let doing = format!("start {}", command.get_program().to_string_lossy());
+        let doing = format!("{STARTING} {}", command.get_program().to_string_lossy());
         let mut child = command.spawn().map_err(Failure::system(doing.clone()))?;
         let ready = match tool {
             Tool::Slirp(_) => child.stdout.take().is_some_and(|mut out| out.read(&mut [0]).is_ok_and(|n| n == 1)),

@@ -1,0 +1,49 @@
+//! Errors of other crates as those of a backend.
+
+use std::error::Error;
+
+use imgc_backend::BackendError;
+use imgc_store::StoreError;
+
+use crate::protocol::Failure;
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What the store reports.
+pub(crate) fn store(error: StoreError) -> BackendError {
+    let help = error.help();
+    match error {
+        StoreError::Io { source, action, path } => {
+            BackendError::Io { doing: format!("cannot {action} {}", path.display()), source }
+        }
+        other => BackendError::Environment { message: chain(&other), help },
+    }
+}
+
+/// What the keeper reports of a program that was never run.
+pub(crate) fn never_run(failure: Failure) -> BackendError {
+    match failure {
+        Failure::Missing { message, help } => BackendError::Program { message, help },
+        Failure::System { doing, errno } => {
+            let source = std::io::Error::from_raw_os_error(errno);
+            BackendError::Io { doing: format!("cannot {doing}"), source }
+        }
+    }
+}
+
+/// Work on a blocking thread that panicked.
+pub(crate) fn panicked(_: tokio::task::JoinError) -> BackendError {
+    BackendError::Internal { message: "work on files of the store broke off".to_owned() }
+}
