@@ -77,7 +77,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Channel for Scripted {
-        async fn exec(&mut self, _: &Exec, _: crate::Output<'_>, _: &Cx) -> Result<Exit, BackendError> {
+        async fn exec(&mut self, _: &Exec, _: Output<'_>, _: &Cx) -> Result<Exit, BackendError> {
             self.0.remove(0)
         }
 

@@ -253,9 +253,14 @@ fn settle(dir: &Path, nodes: &mut [Node<'_>]) -> Result<Vec<bool>, BackendError>
 fn matters(node: &Node<'_>) -> bool {
     let hides = matches!(node.entry.kind, EntryKind::Dir { opaque: true } | EntryKind::Whiteout);
     if node.entry.path.is_root() && node.seen.top.is_none() {
-        return (node.entry.mode, node.entry.uid, node.entry.gid) != (0o755, 0, 0) || !node.entry.xattrs.is_empty();
+        return !is_plain_root(&node.entry);
     }
     hides || node.linked || !node.seen.equals(&node.entry)
+}
+
+/// Whether an entry is a root as every tree has it.
+pub(crate) fn is_plain_root(entry: &Entry) -> bool {
+    (entry.mode, entry.uid, entry.gid) == (0o755, 0, 0) && entry.xattrs.is_empty() && entry.path.is_root()
 }
 
 fn whiteout(path: TreePath) -> Entry {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use imgc_backend::{BackendError, Cx, Stream};
+use imgc_backend::{BackendError, Cx, Output, Stream};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -18,9 +18,6 @@ use crate::translator::Tool;
 
 /// How long a program has to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Receives output as it comes.
-pub(crate) type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Send + Sync);
 
 /// A keeper. When this value goes, however, the keeper ends with all it runs.
 #[derive(Debug)]

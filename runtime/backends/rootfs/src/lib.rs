@@ -5,7 +5,9 @@
 //! `imgc-oci`).
 
 mod accounts;
+mod artifact;
 mod attributes;
+mod backend;
 mod below;
 mod capture;
 mod enter;
@@ -18,12 +20,15 @@ mod overlay;
 mod protocol;
 mod put;
 mod sandbox;
+mod source;
 mod space;
 pub mod step_init;
 mod sys;
+mod tool;
 mod translator;
 mod volatile;
 mod within;
 mod world;
 
+pub use backend::Rootfs;
 pub use enter::{EnterError, Entered, enter, in_user_namespace, missing_for_users};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use imgc_backend::{
-    BackendError, Channel, Close, Closed, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Placement, Program, Signal,
-    Stream,
+    BackendError, Channel, Close, Closed, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Output, Placement, Program,
+    Signal,
 };
 use imgc_plan::Fingerprint;
 use imgc_store::{Entry, LayerTree, Merged, Store};
@@ -124,7 +124,7 @@ impl RootfsMachine {
         &mut self,
         exec: &Exec,
         network: Network,
-        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
+        output: Output<'_>,
         cx: &Cx,
     ) -> Result<Reply, BackendError> {
         let env = environment::of_step(exec, &self.layer, &cx.settings);
@@ -156,12 +156,7 @@ impl RootfsMachine {
 
 #[async_trait::async_trait]
 impl Channel for RootfsMachine {
-    async fn exec(
-        &mut self,
-        exec: &Exec,
-        output: &(dyn Fn(Stream, &[u8]) + Send + Sync),
-        cx: &Cx,
-    ) -> Result<Exit, BackendError> {
+    async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
         let network = self.network(exec, cx);
         let mut reply = self.run_once(exec, network, output, cx).await?;
         if let (Network::Own, Reply::Failed(failure)) = (network, &reply)

@@ -54,7 +54,10 @@ pub(crate) struct Run {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Root {
     /// The host's own tree, for host tools such as mmdebstrap.
-    Host,
+    Host {
+        /// An overlay that is laid over a directory of it.
+        mount: Option<(Overlay, PathBuf)>,
+    },
     /// A machine's tree.
     Overlay {
         /// What to mount.

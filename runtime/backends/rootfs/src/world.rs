@@ -28,6 +28,9 @@ const LINKS: [(&str, &str); 5] = [
 /// Capabilities that reach beyond a step's namespaces, and that root of a user namespace does not have either.
 const BEYOND: [libc::c_int; 7] = [16, 17, 22, 25, 27, 34, 35];
 
+/// The capability to make device nodes.
+const MAKE_NODES: libc::c_int = 27;
+
 /// Mount points that the tree did not have and that were made in it.
 pub(crate) struct Made(Vec<String>);
 
@@ -44,7 +47,12 @@ impl Made {
 /// Builds the world of a program and makes it this process's own.
 pub(crate) fn build(run: &Run) -> Result<Made, Failure> {
     match &run.root {
-        Root::Host => {
+        Root::Host { mount } => {
+            if let Some((overlay, at)) = mount {
+                overlay::mount_at(overlay, at).map_err(Failure::system("mount an overlay for a host tool"))?;
+            }
+            // What it makes must be the same whoever runs it, and users cannot make device nodes.
+            sys::drop_capability(MAKE_NODES);
             let proc = proc().map_err(Failure::system("mount /proc"))?;
             attach(&proc, CWD, "/proc").map_err(Failure::system("mount /proc"))?;
             Ok(Made(Vec::new()))

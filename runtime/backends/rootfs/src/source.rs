@@ -1,0 +1,72 @@
+//! Sources: where base layers come from, and what they are pinned to.
+
+mod archive;
+mod debian;
+mod packages;
+
+use std::sync::Arc;
+
+use imgc_backend::{BackendError, Cx, ImageConfig, Layer};
+use imgc_plan::value::plain_record;
+use imgc_plan::{Locked, Node};
+use imgc_store::Store;
+use serde::de::DeserializeOwned;
+
+use crate::backend::NAME;
+
+/// 1980-01-01: the time of everything whose source has none, the first that every format can hold.
+const FIRST_TIME: i64 = 315_532_800;
+
+/// The keys that sign Debian's archives.
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Pins a source.
+pub(crate) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Locked, BackendError> {
+    let mut locked = match node.kind.as_str() {
+        "rootfs.debian" => debian::lock(store, node, cx).await?,
+        "rootfs.oci" => archive::lock_oci(store, node, cx).await?,
+        "rootfs.tar" => plain(node, "tar"),
+        "rootfs.scratch" => plain(node, "scratch"),
+        other => return Err(unknown(other)),
+    };
+    if let Some(epoch) = cx.settings.epoch {
+        locked.epoch = epoch;
+    }
+    Ok(locked)
+}
+
+/// Brings the base layer of a locked source into the store.
+pub(crate) async fn import(store: &Arc<Store>, node: &Node, locked: &Locked, cx: &Cx) -> Result<Layer, BackendError> {
+    match node.kind.as_str() {
+        "rootfs.debian" => debian::import(store, node, locked, cx).await,
+        "rootfs.oci" => archive::import_oci(store, node, locked, cx).await,
+        "rootfs.tar" => archive::import_tar(store, node, locked, cx).await,
+        "rootfs.scratch" => Ok(Layer::content(NAME, Vec::new(), locked.epoch, ImageConfig::default())),
+        other => Err(unknown(other)),
+    }
+}
+
+/// This host's architecture as platforms name it.
+pub(crate) fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
+
+/// A source that is pinned by its arguments alone.
+fn plain(node: &Node, name: &str) -> Locked {
+    let (name, kind) = (name.to_owned(), node.kind.clone());
+    Locked { name, kind, epoch: FIRST_TIME, archives: Vec::new(), pins: std::collections::BTreeMap::new() }
+}
+
+fn parse<T: DeserializeOwned>(node: &Node) -> Result<T, BackendError> {
+    serde_json::from_value(plain_record(&node.args))
+        .map_err(|error| BackendError::Internal { message: format!("arguments of {}: {error}", node.address) })
+}
+
+fn unknown(kind: &str) -> BackendError {
+    BackendError::Internal { message: format!("no source of the kind `{kind}`") }
+}
