@@ -75,7 +75,13 @@ pub(crate) fn make(store: &Store, node: &Node, inputs: &[ArtifactInput], cx: &Cx
     let [ArtifactInput::Layer(layer)] = inputs else {
         return Err(BackendError::Internal { message: format!("{} is made of one image", node.address) });
     };
-    let made = Making { store, node, layer, trees: trees(store, layer)?, scratch: store.scratch("artifact").map_err(errors::store)? };
+    let made = Making {
+        store,
+        node,
+        layer,
+        trees: trees(store, layer)?,
+        scratch: store.scratch("artifact").map_err(errors::store)?,
+    };
     match node.kind.as_str() {
         "oci.archive" => made.archive(),
         "disk.image" => made.disk(),
@@ -103,10 +109,11 @@ struct Making<'a> {
 impl Making<'_> {
     fn archive(&self) -> Result<Artifact, BackendError> {
         let args: ArchiveArgs = parse(self.node)?;
-        let tag = args.tag.as_deref().map(str::parse::<Reference>).transpose().map_err(|error| BackendError::Program {
-            message: errors::chain(&error),
-            help: Some("write a tag such as `web:1`".to_owned()),
-        })?;
+        let tag =
+            args.tag.as_deref().map(str::parse::<Reference>).transpose().map_err(|error| BackendError::Program {
+                message: errors::chain(&error),
+                help: Some("write a tag such as `web:1`".to_owned()),
+            })?;
         let layers = self.trees.iter().map(|tree| ArchiveLayer {
             manifest: Arc::clone(&tree.manifest),
             dir: tree.dir.clone(),
@@ -191,7 +198,10 @@ fn run_config(base: &ImageConfig, args: ArchiveArgs) -> RunConfig {
 
 fn archive_usage(tag: Option<&Reference>) -> Vec<String> {
     let name = tag.map(|tag| format!("   # then: docker run {}", tag.familiar())).unwrap_or_default();
-    vec![format!("docker load -i {{file}}{name}"), format!("podman load -i {{file}}{}", name.replace("docker", "podman"))]
+    vec![
+        format!("docker load -i {{file}}{name}"),
+        format!("podman load -i {{file}}{}", name.replace("docker", "podman")),
+    ]
 }
 
 fn disk_usage(format: &str) -> Vec<String> {

@@ -110,19 +110,16 @@ impl Backend for Rootfs {
             all.sort_unstable();
             all.dedup();
             let there = store.has_trees(&all);
-            let has = |digest| all.binary_search(digest).is_ok_and(|at| there.get(at) == Some(&true));
-            let presence = |chain: &Vec<_>| if chain.iter().all(has) { Presence::Present } else { Presence::Gone };
+            let has = |digest: &_| all.binary_search(digest).is_ok_and(|at| there.get(at) == Some(&true));
+            let presence = |chain: &Vec<_>| {
+                if chain.iter().all(|digest| has(digest)) { Presence::Present } else { Presence::Gone }
+            };
             chains.iter().map(presence).collect()
         };
         tokio::task::spawn_blocking(look).await.map_err(errors::panicked)
     }
 
-    async fn open(
-        &self,
-        on: &Layer,
-        _spec: &MachineSpec,
-        cx: &Cx,
-    ) -> Result<(Box<dyn Machine>, CameUp), BackendError> {
+    async fn open(&self, on: &Layer, _spec: &MachineSpec, cx: &Cx) -> Result<(Box<dyn Machine>, CameUp), BackendError> {
         let (store, layer, cx) = (Arc::clone(&self.store), on.clone(), cx.clone());
         let opened = tokio::task::spawn_blocking(move || RootfsMachine::open(&store, &layer, &cx));
         let machine = opened.await.map_err(errors::panicked)??;
@@ -147,5 +144,9 @@ impl Backend for Rootfs {
 }
 
 fn is_there(program: &str) -> bool {
-    if program.starts_with('/') { std::path::Path::new(program).exists() } else { enter::find_program(program).is_some() }
+    if program.starts_with('/') {
+        std::path::Path::new(program).exists()
+    } else {
+        enter::find_program(program).is_some()
+    }
 }

@@ -9,7 +9,7 @@ use imgc_backend::{
 };
 use imgc_plan::Fingerprint;
 use imgc_store::{Entry, LayerTree, Merged, Store};
-use rustix::fs::{CWD, Gid, Mode, Uid};
+use rustix::fs::{CWD, Mode};
 
 use crate::below::Below;
 use crate::capture::{self, Rules, capture};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use imgc_backend::{BackendError, Cx, ImageConfig, Layer, LayerId};
 use imgc_formats::tar::{Limits, Owners, UnpackError, UnpackOptions, Whiteouts, unpack};
 use imgc_oci::{Image, LayerReader, Layout, Reference, Registry, RegistryError, RunConfig, Settings};
-use imgc_plan::{Digest, DirRef, FileRef, Locked, Node, Pin, Platform, Sha256};
+use imgc_plan::lock::Pin;
+use imgc_plan::{Digest, DirRef, FileRef, Locked, Node, Platform, Sha256};
 use imgc_store::{LayerTree, Manifest, Store};
 use serde::Deserialize;
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_backend::{BackendError, Cx, ImageConfig, Layer, LayerId};
-use imgc_plan::{Locked, Node, Pin, Platform, Sha256};
+use imgc_plan::lock::Pin;
+use imgc_plan::{Locked, Node, Platform, Sha256};
 use imgc_store::Store;
 use serde::Deserialize;
 
@@ -70,7 +71,8 @@ impl DebianArgs {
         let mirrors = &cx.settings.debian_mirrors;
         let mirror = mirrors.get(&self.suite).or_else(|| mirrors.get("*")).map_or(ARCHIVE, |mirror| mirror);
         let mirror = mirror.trim_end_matches('/');
-        let suite = |archive: &str, mirror: &str, name: String| Suite { archive: archive.into(), mirror: mirror.into(), name };
+        let suite =
+            |archive: &str, mirror: &str, name: String| Suite { archive: archive.into(), mirror: mirror.into(), name };
         let mut suites = vec![suite(ARCHIVE, mirror, self.suite.clone())];
         if !ALONE.contains(&self.suite.as_str()) {
             suites.push(suite(ARCHIVE, mirror, format!("{}-updates", self.suite)));
@@ -94,7 +96,14 @@ impl<'a> Apt<'a> {
     fn new(space: &'a Space, architecture: &str, cx: &Cx) -> Result<Self, BackendError> {
         let dir = space.on_disk().join("apt");
         let failed = || BackendError::io(format!("cannot make {}", dir.display()));
-        for sub in ["etc/apt.conf.d", "etc/preferences.d", "etc/trusted.gpg.d", "state/lists/partial", "cache/archives/partial", "log"] {
+        for sub in [
+            "etc/apt.conf.d",
+            "etc/preferences.d",
+            "etc/trusted.gpg.d",
+            "state/lists/partial",
+            "cache/archives/partial",
+            "log",
+        ] {
             std::fs::create_dir_all(dir.join(sub)).map_err(failed())?;
         }
         std::fs::write(dir.join("state/status"), "").map_err(failed())?;
@@ -178,9 +187,9 @@ pub(super) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Loc
     }
     let available = available(&apt.dir.join("state/lists"))?;
     let packages = solution(&ended.stdout).into_iter().map(|(name, version)| {
-        let sha256 = available.get(&(name.clone(), version.clone())).ok_or_else(|| BackendError::Internal {
-            message: format!("no list has the digest of {name} {version}"),
-        })?;
+        let sha256 = available
+            .get(&(name.clone(), version.clone()))
+            .ok_or_else(|| BackendError::Internal { message: format!("no list has the digest of {name} {version}") })?;
         Ok(format!("{name}={version}={sha256}"))
     });
     let packages = packages.collect::<Result<Vec<String>, BackendError>>()?;
@@ -202,12 +211,7 @@ pub(super) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Loc
     })
 }
 
-pub(super) async fn import(
-    store: &Arc<Store>,
-    node: &Node,
-    locked: &Locked,
-    cx: &Cx,
-) -> Result<Layer, BackendError> {
+pub(super) async fn import(store: &Arc<Store>, node: &Node, locked: &Locked, cx: &Cx) -> Result<Layer, BackendError> {
     let args = DebianArgs::read(node)?;
     let packages = pinned_packages(locked)?;
     let space = Space::new(store, "debian")?;
@@ -308,7 +312,9 @@ impl Strap {
         let program = crate::enter::find_program("mmdebstrap").ok_or_else(|| missing("mmdebstrap", "mmdebstrap"))?;
         let dir = self.dir.display();
         let mut argv = vec![program.display().to_string()];
-        argv.extend(["--mode=root", "--format=directory", "--variant=essential", "--skip=output/dev"].map(str::to_owned));
+        argv.extend(
+            ["--mode=root", "--format=directory", "--variant=essential", "--skip=output/dev"].map(str::to_owned),
+        );
         argv.push(format!("--architectures={}", args.platform.arch));
         argv.extend(APT_OPTIONS.lines().map(|option| format!("--aptopt={option}")));
         argv.push(format!("--setup-hook=sh '{dir}/begin' '{dir}' \"$1\""));
@@ -322,7 +328,8 @@ impl Strap {
     /// Compares what is installed with the lock.
     fn verify(&self, packages: &[Pinned], locked: &Locked) -> Result<(), BackendError> {
         let path = self.overlay.upper.join("var/lib/dpkg/status");
-        let status = std::fs::read_to_string(&path).map_err(BackendError::io(format!("cannot read {}", path.display())))?;
+        let status =
+            std::fs::read_to_string(&path).map_err(BackendError::io(format!("cannot read {}", path.display())))?;
         let found = installed(&status);
         let available = available(&self.dir.join("lists"))?;
         for pin in packages {
@@ -349,7 +356,8 @@ impl Strap {
 }
 
 /// Before anything is fetched: exactly the locked versions.
-const BEGIN: &str = "set -eu\nmkdir -p \"$2/etc/apt/preferences.d\"\ncp \"$1/preferences\" \"$2/etc/apt/preferences.d/imgc\"\n";
+const BEGIN: &str =
+    "set -eu\nmkdir -p \"$2/etc/apt/preferences.d\"\ncp \"$1/preferences\" \"$2/etc/apt/preferences.d/imgc\"\n";
 
 /// When everything is installed: what the archive said is kept for the check, and what came from this host goes.
 const END: &str = "set -eu\ncp \"$2\"/var/lib/apt/lists/*_Packages \"$1/lists/\"\n\
