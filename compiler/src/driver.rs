@@ -4,7 +4,7 @@ use imgc_plan::Plan;
 
 use crate::core::{Item, Program};
 use crate::diagnostic::{Diagnostic, Severity, evaluate as say};
-use crate::evaluate::{self, Purpose};
+use crate::evaluate::{self, Evaluated, Purpose};
 use crate::modules::{self, Modules};
 use crate::sources::Sources;
 use crate::span::Location;
@@ -95,6 +95,9 @@ pub fn plan(world: &dyn World, entry: &str) -> Planned {
             diagnostics.push(say::no_outputs(entry));
         }
         if !has_errors(&diagnostics) {
+            diagnostics.extend(unevaluated(&stages.program, &evaluated));
+        }
+        if !has_errors(&diagnostics) {
             let (lowered, more) = lower::lower(&stages.program, &stages.modules, &evaluated, world);
             diagnostics.extend(more);
             plan = Some(lowered);
@@ -102,6 +105,16 @@ pub fn plan(world: &dyn World, entry: &str) -> Planned {
     }
     let plan = plan.filter(|_| !has_errors(&diagnostics));
     Planned { plan, diagnostics: ordered(diagnostics), sources: stages.modules.sources }
+}
+
+/// Outputs that have no value though nothing is wrong: a bug of ours that must not pass as a smaller plan.
+fn unevaluated(program: &Program, evaluated: &Evaluated) -> Vec<Diagnostic> {
+    let items = program.modules.first().map(|module| module.items.as_slice()).unwrap_or_default();
+    let outputs = items.iter().filter_map(|item| match &**item {
+        Item::Output { value, .. } => Some(value.at),
+        _ => None,
+    });
+    outputs.filter(|at| !evaluated.outputs.iter().any(|(_, _, known)| known == at)).map(say::internal).collect()
 }
 
 /// What does not depend on arguments.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use imgc_plan::Platform;
 
-pub(crate) use value::{ArtifactId, Fields, ImageId, NodeRef, SourceValue, Value};
+pub(crate) use value::{ArtifactId, Fields, ImageId, NodeRef, SourceValue, Value, escaped};
 
 use crate::core::{Program, Ref};
 use crate::diagnostic::{Diagnostic, evaluate as say};
@@ -86,7 +86,6 @@ pub(crate) enum Base {
 /// A step with the values of its fields.
 #[derive(Debug, Clone)]
 pub(crate) struct StepData {
-    pub(crate) of: ItemId,
     pub(crate) kind: Arc<str>,
     pub(crate) revision: u32,
     pub(crate) address: String,

@@ -104,8 +104,7 @@ fn order(evaluated: &Evaluated) -> Vec<NodeRef> {
     outputs.iter().for_each(|(_, value, _)| value.nodes(&mut wanted));
     open.push((root, wanted));
     while let Some((user, wanted)) = open.pop() {
-        // The search visits the latest edge first.
-        for node in wanted.into_iter().rev() {
+        for node in wanted {
             let index = *indices.entry(node).or_insert_with(|| {
                 let index = graph.add_node(Some(node));
                 open.push((index, needs(evaluated, node)));

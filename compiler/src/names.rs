@@ -91,7 +91,9 @@ impl Names {
 
     /// Whether the name belongs to the prelude.
     pub(crate) fn is_prelude(&self, name: &str) -> bool {
-        self.prelude.contains_key(name) || BUILTIN_TYPES.contains(&name) || BUILTIN_FUNCTIONS.contains(&name)
+        // `raw` is a format first of all, and a good name for an output in it.
+        let is_function = BUILTIN_FUNCTIONS.contains(&name) && name != "raw";
+        self.prelude.contains_key(name) || BUILTIN_TYPES.contains(&name) || is_function
     }
 
     /// Every name that is visible in a module.

@@ -2,14 +2,14 @@
 
 /// The nearest of `names` whose edit distance is at most a third of the length; ties go to the first.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = written.chars().count().max(3) / 3;
+    let limit = written.chars().count() / 3;
     let mut best: Option<(usize, &str)> = None;
     for name in names {
         if name.len().abs_diff(written.len()) > limit * 4 {
             continue;
         }
         let distance = distance(written, name);
-        if distance <= limit && best.is_none_or(|(least, _)| distance < least) {
+        if distance <= limit && name != written && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, name));
         }
     }

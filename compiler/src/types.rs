@@ -12,6 +12,7 @@ pub(crate) use checked::CheckedText;
 pub(crate) use fit::{Coercion, Fit, fit, join};
 pub(crate) use pattern::{Pattern, SYSTEMS};
 
+use crate::evaluate::escaped;
 use crate::span::ModuleId;
 
 /// An item of one compilation.
@@ -274,7 +275,7 @@ impl fmt::Display for Type {
             Self::Size => f.write_str("Size"),
             Self::Duration => f.write_str("Duration"),
             Self::Checked(checked) => f.write_str(checked.name()),
-            Self::Literal(text) => write!(f, "\"{}\"", text.escape_debug()),
+            Self::Literal(text) => write!(f, "\"{}\"", escaped(text)),
             Self::Platform(pattern) if *pattern == Pattern::ANY => f.write_str("Platform"),
             Self::Platform(pattern) => pattern.fmt(f),
             Self::Script(shell) => write!(f, "Script<{shell}>"),

@@ -6,6 +6,7 @@ use crate::ast::{Arg, ArgValue, FieldInit};
 use crate::core::{Expr, Param};
 use crate::diagnostic::{names as say_names, types as say};
 use crate::span::Span;
+use crate::spelling::nearest;
 use crate::types::Type;
 
 use super::{Body, Typed, Used, Want};
@@ -85,6 +86,13 @@ impl Body<'_, '_> {
         };
         self.report(diagnostic);
         if let ArgValue::Expr(value) = &arg.value {
+            self.unchecked(value);
+        }
+    }
+
+    /// Checks a value whose field or parameter nobody knows. A bare name may be a variant of an unknown enum.
+    pub(super) fn unchecked(&mut self, value: &crate::ast::Expr) {
+        if !matches!(value.kind, crate::ast::ExprKind::Name(_)) {
             self.infer(value);
         }
     }
@@ -99,6 +107,8 @@ impl Body<'_, '_> {
     ) -> Vec<(Arc<str>, Expr)> {
         let mut used = Used::new();
         let mut cores = Vec::with_capacity(fields.len());
+        // Misspelt fields are not missing as well.
+        let mut meant: Vec<&str> = Vec::new();
         for field in fields {
             let at = self.at(field.name.span);
             if let Some(first) = used.insert(field.name.text.clone(), at) {
@@ -112,14 +122,16 @@ impl Body<'_, '_> {
                 }
                 None => {
                     if !field.name.text.is_empty() {
-                        let names = declared.iter().map(|param| &*param.name);
-                        self.report(say::unknown_field(at, kind, &field.name.text, names));
+                        let names = || declared.iter().map(|param| &*param.name);
+                        meant.extend(nearest(&field.name.text, names()));
+                        self.report(say::unknown_field(at, kind, &field.name.text, names()));
                     }
-                    self.infer(&field.value);
+                    self.unchecked(&field.value);
                 }
             }
         }
-        let is_missing = |param: &&Param| !param.is_optional() && !used.contains_key(&param.name);
+        let is_missing =
+            |param: &&Param| !param.is_optional() && !used.contains_key(&param.name) && !meant.contains(&&*param.name);
         let missing: Vec<&Param> = declared.iter().filter(is_missing).collect();
         if let Some(first) = missing.first() {
             let names: Vec<&str> = missing.iter().map(|param| &*param.name).collect();

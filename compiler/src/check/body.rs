@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ast::{FieldInit, Statement as Ast, StatementKind, Template};
+use crate::ast::{Extern, FieldInit, ItemKind, Statement as Ast, StatementKind, Template};
 use crate::core::{Expr, Item, Ref, Statement, Step};
 use crate::diagnostic::{names as say_names, platform as say_platform, types as say};
 use crate::modules::plain;
@@ -90,9 +90,9 @@ impl Body<'_, '_> {
             }),
             StatementKind::Match { subject, arms } => {
                 let mut cores = Vec::with_capacity(arms.len());
-                let typed = self.arms(subject, arms, statement.span, |this, arm, checked| {
+                let typed = self.arms(subject, arms, statement.span, |this, arm, pat| {
                     let body = this.block(&arm.body);
-                    cores.push((checked.pat, body));
+                    cores.push((pat, body));
                 });
                 Some(Statement::Match { subject: typed.core, arms: cores, at: self.at(statement.span) })
             }
@@ -111,7 +111,7 @@ impl Body<'_, '_> {
     }
 
     /// The item that a path names; what is wrong with it is reported.
-    fn path_item(&mut self, path: &crate::ast::Path, is: fn(&Item) -> bool) -> Option<Ref> {
+    fn path_item(&mut self, path: &crate::ast::Path, is: fn(&ItemKind) -> bool) -> Option<Ref> {
         let at = self.at(path.span);
         let first = path.names.first()?;
         if first.text.is_empty() {
@@ -125,20 +125,24 @@ impl Body<'_, '_> {
                 None
             }
             (None, _) => {
-                let visible: Vec<String> = self.checker.names.visible(self.module).map(str::to_owned).collect();
-                let fits = |name: &&String| match self.checker.names.find(self.module, name) {
-                    Some(Bound::Item(item)) if path.names.len() == 1 => {
-                        self.checker.demand(item.id).is_some_and(|item| is(&item))
-                    }
-                    Some(Bound::Module { .. }) => path.names.len() > 1,
-                    Some(Bound::Item(_)) | None => false,
+                let near = {
+                    let visible = self.checker.names.visible(self.module);
+                    let legal = visible.filter(|name| self.is_legal(name, path.names.len() > 1, is));
+                    nearest(&first.text, legal).map(str::to_owned)
                 };
-                let legal: Vec<String> = visible.iter().filter(fits).cloned().collect();
-                let near = nearest(&first.text, legal.iter().map(String::as_str)).map(str::to_owned);
                 let at = self.at(first.span);
                 self.report(say_names::unknown_name(at, &first.text, near.as_deref()));
                 None
             }
+        }
+    }
+
+    /// Whether a visible name can stand there: a module before a dot, else an item of the kind.
+    fn is_legal(&self, name: &str, has_dot: bool, is: fn(&ItemKind) -> bool) -> bool {
+        match self.checker.names.find(self.module, name) {
+            Some(Bound::Item(item)) => !has_dot && self.checker.syntax(item.id).is_some_and(|item| is(&item.kind)),
+            Some(Bound::Module { .. }) => has_dot,
+            None => false,
         }
     }
 
@@ -149,12 +153,12 @@ impl Body<'_, '_> {
         fields: &[FieldInit],
         span: Span,
     ) -> Option<Step> {
-        let found = self.path_item(kind, |item| matches!(item, Item::Step { .. }));
+        let found = self.path_item(kind, |item| matches!(item, ItemKind::Extern(Extern::Step { .. })));
         let item = found.and_then(|found| Some((found, self.checker.demand(found.id)?)));
         let at = self.at(kind.span);
         let name = written_path(kind);
         let Some((of, item)) = item else {
-            self.unchecked(fields);
+            fields.iter().for_each(|field| self.unchecked(&field.value));
             return None;
         };
         let Item::Step { on, fields: declared, .. } = &*item else {
@@ -162,7 +166,7 @@ impl Body<'_, '_> {
                 let is_recipe = matches!(&*item, Item::Recipe { .. });
                 self.report(say::not_a_step(at, &name, is_recipe));
             }
-            self.unchecked(fields);
+            fields.iter().for_each(|field| self.unchecked(&field.value));
             return None;
         };
         self.fits_platform(&name, on, of, kind.span, say_platform::wrong_step);
@@ -170,16 +174,6 @@ impl Body<'_, '_> {
         let label = label.map(|label| self.text(label, label.span, None).core);
         let fields = self.step_fields(&name, declared, fields, kind.span);
         Some(Step { kind: of, name: name.into(), label, label_at, fields, at: self.at(span) })
-    }
-
-    /// Checks values whose fields nobody knows.
-    fn unchecked(&mut self, fields: &[FieldInit]) {
-        for field in fields {
-            // A bare name may be a variant of an unknown enum.
-            if !matches!(field.value.kind, crate::ast::ExprKind::Name(_)) {
-                self.infer(&field.value);
-            }
-        }
     }
 
     fn fits_platform(
@@ -201,7 +195,7 @@ impl Body<'_, '_> {
 
     fn use_recipe(&mut self, path: &crate::ast::Path, args: &[crate::ast::Arg], span: Span) -> Option<Statement> {
         let name = written_path(path);
-        let found = self.path_item(path, |item| matches!(item, Item::Recipe { .. }));
+        let found = self.path_item(path, |item| matches!(item, ItemKind::Recipe { .. }));
         let item = found.and_then(|found| Some((found, self.checker.demand(found.id)?)));
         let Some((of, item)) = item else {
             self.unused_args(args);

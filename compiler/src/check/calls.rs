@@ -156,7 +156,9 @@ impl Body<'_, '_> {
         if !arguments.whole {
             return self.poison(span);
         }
-        let ty = substituted(&signature.result, &signature.params, &arguments);
+        // Without a wrong argument the platform and format would be others.
+        let is_wrong = arguments.types.iter().flatten().any(Type::is_error);
+        let ty = if is_wrong { Type::Error } else { substituted(&signature.result, &signature.params, &arguments) };
         self.typed(Kind::Call { of: item, args: arguments.cores }, span, ty)
     }
 

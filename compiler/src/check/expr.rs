@@ -156,7 +156,12 @@ impl Body<'_, '_> {
             let all = variants.chain(locals).chain(self.checker.names.visible(self.module));
             let near = nearest(&name.text, all);
             match want.and_then(|want| want.ty.as_enum()) {
-                Some(e) if near.is_none() => say_types::unknown_variant(at, &name.text, e, None),
+                _ if crate::names::BUILTIN_FUNCTIONS.contains(&&*name.text) => {
+                    say_types::not_a_value(at, &name.text, "a function: call it")
+                }
+                Some(e) if near.is_none_or(|near| e.variants().iter().any(|v| &*v.name == near)) => {
+                    say_types::unknown_variant(at, &name.text, e, near)
+                }
                 Some(_) | None => say::unknown_name(at, &name.text, near),
             }
         };

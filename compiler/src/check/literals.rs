@@ -8,6 +8,7 @@ use crate::diagnostic::{names as say_names, types as say};
 use crate::evaluate::Value;
 use crate::modules::plain;
 use crate::span::Span;
+use crate::spelling::nearest;
 use crate::types::{Field, Nominal, Type};
 
 use super::{Body, Typed, Used, Want};
@@ -146,7 +147,7 @@ impl Body<'_, '_> {
             Type::Nominal(nominal) => {
                 !nominal.fields().is_empty() || matches!(nominal.shape, crate::types::Shape::Record(_))
             }
-            Type::Map(key, _) => matches!(**key, Type::String),
+            Type::Map(key, _) => matches!(**key, Type::String) || (fields.is_empty() && spreads.is_empty()),
             _ => false,
         };
         match want.and_then(|want| target(want.ty, &is_target).map(|ty| (want, ty))) {
@@ -213,9 +214,18 @@ impl Body<'_, '_> {
             }
             spread_cores.push(typed.core);
         }
+        let meant: Vec<&str> = used
+            .keys()
+            .filter(|name| nominal.fields().iter().all(|field| field.name != **name))
+            .filter_map(|name| nearest(name, nominal.fields().iter().map(|field| &*field.name)))
+            .collect();
         let is_given = |field: &&Field| used.contains_key(&field.name) || known.contains(&field.name);
-        let missing: Vec<&str> =
-            nominal.fields().iter().filter(|f| !f.optional && !is_given(f)).map(|f| &*f.name).collect();
+        let missing: Vec<&str> = nominal
+            .fields()
+            .iter()
+            .filter(|f| !f.optional && !is_given(f) && !meant.contains(&&*f.name))
+            .map(|f| &*f.name)
+            .collect();
         if !missing.is_empty() {
             let at = self.at(span);
             let place = self.checker.name_place(nominal.id);

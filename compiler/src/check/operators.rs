@@ -99,13 +99,12 @@ impl Body<'_, '_> {
         if alone || !is_open || matches!(other, Type::Checked(_)) {
             return self.infer(side);
         }
-        let wide = other.clone().optional();
         let plain_text =
             matches!(side.kind, ExprKind::Text(_)) && !matches!(other.required(), Type::Union(_) | Type::Literal(_));
         if plain_text || matches!(side.kind, ExprKind::Call { .. }) && other.as_enum().is_none() {
             return self.infer(side);
         }
-        self.expr(side, Some(Want { ty: &wide, why }))
+        self.expr(side, Some(Want { ty: other, why }))
     }
 
     /// A name that means something only where a type is asked: a bare variant.

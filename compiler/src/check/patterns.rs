@@ -21,26 +21,18 @@ struct Covered {
     platforms: Vec<Pattern>,
 }
 
-/// A checked arm: its pattern, and what the subject is known to be in it.
-pub(super) struct CheckedArm {
-    pub(super) pat: Pat,
-    /// Narrowed platforms, where the subject is `platform`.
-    pub(super) platforms: Option<Vec<Pattern>>,
-    pub(super) fact: Option<(Key, Type)>,
-}
-
 impl Body<'_, '_> {
     pub(super) fn match_expr(&mut self, subject: &Ast, arms: &[Arm<Ast>], span: Span, want: Option<Want<'_>>) -> Typed {
         let mut result = Type::Never;
         let mut first = span;
         let mut cores = Vec::with_capacity(arms.len());
-        let typed = self.arms(subject, arms, span, |body, arm, checked| {
+        let typed = self.arms(subject, arms, span, |body, arm, pat| {
             let typed = body.expr(&arm.body, want);
             if cores.is_empty() {
                 first = arm.body.span;
             }
             result = body.joined(&result, &typed.ty, arm.body.span, first);
-            cores.push((checked.pat, typed.core));
+            cores.push((pat, typed.core));
         });
         let ty = if typed.ty.is_error() { Type::Error } else { result };
         self.typed(Kind::Match { subject: Box::new(typed.core), arms: cores }, span, ty)
@@ -52,7 +44,7 @@ impl Body<'_, '_> {
         subject: &Ast,
         arms: &[Arm<T>],
         span: Span,
-        mut each: impl FnMut(&mut Self, &Arm<T>, CheckedArm),
+        mut each: impl FnMut(&mut Self, &Arm<T>, Pat),
     ) -> Typed {
         let typed = self.infer(subject);
         let key = self.key_of(subject);
@@ -65,11 +57,11 @@ impl Body<'_, '_> {
                 let fact = key.and_then(|key| narrowed(&typed.ty, &pat).map(|ty| (key, ty)));
                 let platforms = is_platform.then(|| this.narrowed_platforms(&pat));
                 let outer = this.platforms.clone();
-                if let Some(narrow) = &platforms {
-                    this.platforms = Some(narrow.clone());
+                if platforms.is_some() {
+                    this.platforms = platforms;
                 }
-                this.facts.extend(fact.clone());
-                each(this, arm, CheckedArm { pat, platforms, fact });
+                this.facts.extend(fact);
+                each(this, arm, pat);
                 this.platforms = outer;
             });
         }
@@ -125,7 +117,9 @@ impl Body<'_, '_> {
             PatternKind::Platform(platform) => {
                 let written = self.pattern(platform);
                 match subject.required() {
-                    Type::Platform(of) if of.and(&written).is_none() => self.report(say::impossible_arm(at, of)),
+                    Type::Platform(of) if of.and(&written).is_none() && !whole => {
+                        self.report(say::impossible_arm(at, of))
+                    }
                     Type::Platform(_) => {
                         let before = covered.platforms.iter().any(|known| known.holds(&written));
                         self.once_covered(at, whole, before);

@@ -142,6 +142,7 @@ impl Body<'_, '_> {
                 if !key_type.is_key() {
                     let at = self.at(key.span);
                     self.report(say_types::bad_key(at, &key_type));
+                    return Some(Type::Error);
                 }
                 Type::Map(Arc::new(key_type), Arc::new(value))
             }

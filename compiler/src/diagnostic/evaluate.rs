@@ -2,6 +2,7 @@
 
 use super::Diagnostic;
 use super::names::suggest;
+use crate::evaluate::escaped;
 use crate::span::Location;
 use crate::types::{CheckedText, Type};
 use crate::world::{Found, WorldError};
@@ -31,7 +32,8 @@ pub(crate) fn bad_argument(at: Location, name: &str, ty: &Type, given: &str, ori
     } else {
         given.to_owned()
     };
-    let message = format!("{origin} gives `{}` for `{name}`, which is not {ty}", given.escape_debug());
+    let given: String = given.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let message = format!("{origin} gives `{given}` for `{name}`, which is not {ty}");
     Diagnostic::error("IMG5003", at, message, format!("declared as {ty}")).help(why.to_owned())
 }
 
@@ -119,7 +121,7 @@ pub(crate) fn bad_file_name(at: Location, file: &str) -> Diagnostic {
     Diagnostic::error(
         "IMG5015",
         at,
-        format!("`{}` is no file name below the output directory", file.escape_debug()),
+        format!("`{}` is no file name below the output directory", escaped(file)),
         "asked for here",
     )
     .help("write a relative path without `..`")
@@ -139,7 +141,7 @@ pub(crate) fn bad_text(at: Location, form: CheckedText, text: &str) -> Diagnosti
     Diagnostic::error(
         "IMG5018",
         at,
-        format!("`{}` is not {}", text.escape_debug(), form.form()),
+        format!("`{}` is not {}", escaped(text), form.form()),
         format!("expected {}", form.name()),
     )
 }
@@ -153,16 +155,12 @@ pub(crate) fn not_built_yet(at: Location, what: &str) -> Diagnostic {
 }
 
 pub(crate) fn bad_regex(at: Location, pattern: &str) -> Diagnostic {
-    Diagnostic::error(
-        "IMG5020",
-        at,
-        format!("`{}` is not a regular expression", pattern.escape_debug()),
-        "cannot be read",
-    )
+    Diagnostic::error("IMG5020", at, format!("`{}` is not a regular expression", escaped(pattern)), "cannot be read")
 }
 
-pub(crate) fn wrong_platform(at: Location, kind: &str, platform: &str) -> Diagnostic {
-    Diagnostic::error("IMG5021", at, format!("`{kind}` does not fit {platform}"), "the platform of the image here")
+pub(crate) fn internal(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG5021", at, "imgc could not evaluate this and does not know why", "this has no value")
+        .help("this is a bug of imgc: please report it with the program")
 }
 
 pub(crate) fn no_such_file_in_dir(at: Location, dir: &str, path: &str, near: Option<&str>) -> Diagnostic {

@@ -2,6 +2,7 @@
 
 use super::Diagnostic;
 use super::names::suggest;
+use crate::evaluate::escaped;
 use crate::span::Location;
 use crate::spelling::nearest;
 use crate::types::{CheckedText, Nominal, Type};
@@ -150,7 +151,7 @@ pub(crate) fn no_text(at: Location, ty: &Type) -> Diagnostic {
 }
 
 pub(crate) fn bad_form(at: Location, form: CheckedText, text: &str, why: Option<(Location, &str)>) -> Diagnostic {
-    let message = format!("`{}` is not {}", text.escape_debug(), form.form());
+    let message = format!("`{}` is not {}", escaped(text), form.form());
     because(Diagnostic::error("IMG2011", at, message, format!("expected {}", form.name())), why)
 }
 

@@ -7,6 +7,7 @@ use crate::core::{Head, Item, Param, Statement, Step};
 use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 
+use super::escaped;
 use super::{Evaluator, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
 
 /// An image while its body runs.
@@ -219,7 +220,7 @@ impl<'a> Evaluator<'a> {
         self.fields_hold(declared, &args, step)?;
         let at = if self.is_std(step.at) { building.site } else { step.at };
         let mut address = match &label {
-            Some(label) => format!("{}/{} \"{}\"{}", building.prefix, step.name, label.escape_debug(), building.keys),
+            Some(label) => format!("{}/{} \"{}\"{}", building.prefix, step.name, escaped(label), building.keys),
             None => format!("{}/{}{}", building.prefix, step.name, building.keys),
         };
         if label.is_none() {
@@ -233,7 +234,6 @@ impl<'a> Evaluator<'a> {
             return Err(self.report(say::same_address(step.label_at, &address, first)));
         }
         building.steps.push(StepData {
-            of: step.kind.id,
             kind: step.name.clone(),
             revision: *revision,
             address,

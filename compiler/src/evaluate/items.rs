@@ -125,7 +125,8 @@ impl<'a> Evaluator<'a> {
             (None, ty) => {
                 let mut diagnostic = say::missing_param(param.at, &param.name, ty);
                 if let Some(site) = site {
-                    diagnostic.primary.at = site;
+                    diagnostic.primary =
+                        crate::diagnostic::Label { at: site, text: "this import does not give it".to_owned() };
                     diagnostic.help = Some(format!("give it with the import: `(…, {}: …)`", param.name));
                     diagnostic = diagnostic.label(param.at, "declared here without a default");
                 }

@@ -76,7 +76,9 @@ impl<'a> Evaluator<'a> {
             }
             return Ok(sum);
         }
-        self.count_elements(items.len(), lambda.body.at)?;
+        if !matches!(builtin, Builtin::All | Builtin::Any) {
+            self.count_elements(items.len(), lambda.body.at)?;
+        }
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             let result = self.apply(frame, lambda, std::slice::from_ref(&item))?;

@@ -105,7 +105,7 @@ impl Value {
         let all = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
         match self {
             Self::None => "none".to_owned(),
-            Self::Text(text) => format!("\"{}\"", text.escape_debug()),
+            Self::Text(text) => format!("\"{}\"", escaped(text)),
             Self::List(items) => format!("[{}]", all(&mut items.iter().map(Self::shown))),
             Self::Set(items) => format!("[{}]", all(&mut items.iter().map(Self::shown))),
             Self::Map(map) => {
@@ -227,4 +227,21 @@ pub(crate) fn parse_duration(text: &str) -> Option<u64> {
         rest = tail;
     }
     (!text.is_empty() && i64::try_from(total).is_ok()).then_some(total)
+}
+
+/// A text as it stands between quotes.
+pub(crate) fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+        match c {
+            '\n' => escaped.push_str("\\n"),
+            '\t' => escaped.push_str("\\t"),
+            '"' => escaped.push_str("\\\""),
+            '\\' => escaped.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => escaped.push(c),
+        }
+        escaped
+    })
 }

@@ -31,7 +31,7 @@ impl CheckedText {
     /// What a text has to look like, for people.
     pub(crate) fn form(self) -> &'static str {
         match self {
-            Self::GuestPath => "an absolute path such as `/etc/motd`",
+            Self::GuestPath => "an absolute path without `..`, such as `/etc/motd`",
             Self::Semver => "a version such as `1.2.3`",
             Self::VersionReq => "a version requirement such as `>=1.2, <2`",
             Self::Digest => "a digest such as `sha256:` and 64 hexadecimal digits",

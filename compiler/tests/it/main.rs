@@ -2,5 +2,6 @@
 
 mod corpus;
 mod examples;
+mod performance;
 mod render;
 mod world;

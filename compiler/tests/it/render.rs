@@ -18,7 +18,7 @@ fn place(sources: &Sources, at: &Location) -> String {
 }
 
 /// One block a diagnostic.
-pub fn diagnostics(all: &[Diagnostic], sources: &Sources) -> String {
+pub(crate) fn diagnostics(all: &[Diagnostic], sources: &Sources) -> String {
     let mut text = String::new();
     for d in all {
         let _ = writeln!(text, "{:?}[{}]: {}", d.severity, d.code, d.message);
@@ -65,7 +65,7 @@ fn output(value: &OutputValue) -> String {
 }
 
 /// One line a node with its arguments below, then images, outputs and params.
-pub fn plan(plan: &Plan) -> String {
+pub(crate) fn plan(plan: &Plan) -> String {
     let mut text = String::new();
     for (n, node) in plan.nodes.iter().enumerate() {
         let on = match &node.work {

@@ -9,16 +9,16 @@ use imgc_plan::{Digest, DirRef, EntryKind, FileRef, TreeEntry};
 
 /// Files by path, and arguments.
 #[derive(Debug, Clone, Default)]
-pub struct MapWorld {
-    pub files: BTreeMap<String, Vec<u8>>,
+pub(crate) struct MapWorld {
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Links that leave the package.
-    pub outside: Vec<String>,
-    pub args: BTreeMap<String, Argument>,
+    pub(crate) outside: Vec<String>,
+    pub(crate) args: BTreeMap<String, Argument>,
 }
 
 impl MapWorld {
     /// A package of one module.
-    pub fn of(main: &str) -> Self {
+    pub(crate) fn of(main: &str) -> Self {
         let mut world = Self::default();
         world.files.insert("main.imgc".to_owned(), main.as_bytes().to_vec());
         world
@@ -26,7 +26,7 @@ impl MapWorld {
 
     /// All files below a folder. A line `name = text` of its `args` file is an argument, `name = json text` one of
     /// `--vars`; a line of its `outside` file is a link that leaves the package.
-    pub fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         let mut world = Self::default();
         world.add(folder, "");
         let mut lines = |name: &str| {
@@ -59,12 +59,12 @@ impl MapWorld {
     }
 
     /// With `--set name=value`.
-    pub fn set(self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(self, name: &str, value: &str) -> Self {
         self.argument_of(name, ArgumentValue::Text(value.to_owned()), "--set")
     }
 
     /// With a value of a file.
-    pub fn data(self, name: &str, value: serde_json::Value) -> Self {
+    pub(crate) fn data(self, name: &str, value: serde_json::Value) -> Self {
         self.argument_of(name, ArgumentValue::Data(value), "--vars vars.toml")
     }
 
@@ -78,7 +78,11 @@ impl MapWorld {
         if self.outside.iter().any(|link| link == path) {
             return Err(WorldError::Outside { path: path.to_owned() });
         }
-        self.files.get(path).map(Vec::as_slice).ok_or_else(|| WorldError::Missing { path: path.to_owned() })
+        // What `/given` holds stands in the case's folder `given`.
+        self.files
+            .get(path.trim_start_matches('/'))
+            .map(Vec::as_slice)
+            .ok_or_else(|| WorldError::Missing { path: path.to_owned() })
     }
 }
 
@@ -95,6 +99,7 @@ impl World for MapWorld {
         if self.outside.iter().any(|link| link == path) {
             return Err(WorldError::Outside { path: path.to_owned() });
         }
+        let path = path.trim_start_matches('/');
         let below = format!("{path}/");
         Ok(if self.files.contains_key(path) {
             Found::File
@@ -118,7 +123,7 @@ impl World for MapWorld {
     }
 
     fn dir(&self, path: &str, ignore: &[String]) -> Result<DirRef, WorldError> {
-        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let below = if path.is_empty() { String::new() } else { format!("{}/", path.trim_start_matches('/')) };
         let mut entries = Vec::new();
         for (file, bytes) in &self.files {
             if let Some(rest) = file.strip_prefix(&below)
