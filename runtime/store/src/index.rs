@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use imgc_plan::{Digest, Fingerprint, Sha256};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -166,20 +166,23 @@ impl Index {
     }
 
     fn entries(&self, fingerprints: &[Fingerprint]) -> Result<HashMap<Fingerprint, IndexEntry>, StoreError> {
-        const AT_ONCE: usize = 512;
         self.run("look up entries", |connection| {
             let mut found = HashMap::with_capacity(fingerprints.len());
-            for chunk in fingerprints.chunks(AT_ONCE) {
-                // Repeating the last one keeps the statement the same for every chunk.
-                let marks = vec!["?"; if fingerprints.len() > AT_ONCE { AT_ONCE } else { chunk.len() }].join(",");
-                let mut statement =
-                    connection.prepare_cached(&format!("SELECT * FROM entries WHERE fingerprint IN ({marks})"))?;
-                let wanted = statement.parameter_count();
-                let keys = chunk.iter().chain(std::iter::repeat(chunk.last().unwrap_or(&Fingerprint([0; 32]))));
-                let keys: Vec<&[u8]> = keys.take(wanted).map(|key| key.0.as_slice()).collect();
-                let mut rows = statement.query(params_from_iter(keys))?;
+            if is_most_of_all(connection, fingerprints.len())? {
+                let wanted: HashSet<&[u8]> = fingerprints.iter().map(|key| key.0.as_slice()).collect();
+                let mut statement = connection.prepare_cached("SELECT * FROM entries")?;
+                let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
-                    let entry = entry_of(row)?;
+                    if wanted.contains(row.get_ref(0)?.as_blob()?) {
+                        let entry = entry_of(row)?;
+                        found.insert(entry.fingerprint, entry);
+                    }
+                }
+                return Ok(found);
+            }
+            let mut statement = connection.prepare_cached("SELECT * FROM entries WHERE fingerprint = ?")?;
+            for fingerprint in fingerprints {
+                if let Some(entry) = statement.query_row([fingerprint.0], entry_of).optional()? {
                     found.insert(entry.fingerprint, entry);
                 }
             }
@@ -325,6 +328,16 @@ fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// Whether reading all entries one after the other is quicker than looking so many up.
+fn is_most_of_all(connection: &Connection, count: usize) -> rusqlite::Result<bool> {
+    const FEW: usize = 100;
+    if count < FEW {
+        return Ok(false);
+    }
+    let all: i64 = connection.prepare_cached("SELECT count(*) FROM entries")?.query_row([], |row| row.get(0))?;
+    Ok(unsigned(all) / 3 < count as u64)
+}
+
 fn entry_of(row: &Row<'_>) -> rusqlite::Result<IndexEntry> {
     let refs: &[u8] = row.get_ref(2)?.as_blob()?;
     Ok(IndexEntry {
@@ -406,6 +419,8 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // In KiB when negative: the entries of a large project in memory, so that looking them up reads each page once.
+    connection.pragma_update(None, "cache_size", -16_384)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
