@@ -246,7 +246,10 @@ impl Target<'_> {
         let mut sink = BufWriter::with_capacity(BUFFER, Hashing { inner, hash: sha2::Sha256::new() });
         part.pack(&mut sink).map_err(|e| match e {
             PackError::Write { source } => failed(source),
-            e => part.failed(number)(e),
+            e @ (PackError::Changed { .. }
+            | PackError::Unrepresentable { .. }
+            | PackError::Manifest { .. }
+            | PackError::Read { .. }) => part.failed(number)(e),
         })?;
         let sink = sink.into_inner().map_err(|e| failed(e.into_error()))?;
         let digest = Sha256(sink.hash.finalize().into());

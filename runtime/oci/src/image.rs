@@ -210,7 +210,7 @@ pub(crate) struct WireRun {
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
-    pub exposed_ports: BTreeMap<String, Nothing>,
+    pub exposed_ports: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
@@ -218,10 +218,6 @@ pub(crate) struct WireRun {
     #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
 }
-
-/// The `{}` of a set written as an object.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Nothing {}
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -393,7 +389,7 @@ impl From<&RunConfig> for WireRun {
             cmd: config.cmd.clone(),
             entrypoint: config.entrypoint.clone(),
             env: config.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
-            exposed_ports: config.ports.iter().map(|port| (port.clone(), Nothing {})).collect(),
+            exposed_ports: config.ports.iter().map(|port| (port.clone(), serde_json::Map::new())).collect(),
             labels: config.labels.clone(),
             user: config.user.clone(),
             working_dir: config.workdir.clone(),

@@ -26,6 +26,9 @@ pub struct Layout {
     files: Files,
 }
 
+/// A file of a layout and its size.
+type Opened<'l> = (Box<dyn Read + Send + 'l>, u64);
+
 /// Where the files of a layout are.
 #[derive(Debug)]
 enum Files {
@@ -330,7 +333,7 @@ impl Layout {
         Ok(Some(bytes))
     }
 
-    fn open_file(&self, name: &str) -> Result<Option<(Box<dyn Read + Send + '_>, u64)>, LayoutError> {
+    fn open_file(&self, name: &str) -> Result<Option<Opened<'_>>, LayoutError> {
         match &self.files {
             Files::Dir => {
                 let failed = |source| LayoutError::Read { path: self.path.join(name), source };

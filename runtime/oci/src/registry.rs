@@ -187,16 +187,7 @@ impl Registry {
             None => None,
         };
         let answer = if is_loopback(host) {
-            ask(&format!("http://{host}")).or_else(|error| match error {
-                // Something is there, but it does not speak plain HTTP.
-                RegistryError::Garbage { .. } | RegistryError::Refused { status: 400, .. } => {
-                    ask(&format!("https://{host}")).map_err(|secure| match secure {
-                        RegistryError::Tls { .. } | RegistryError::Cancelled => secure,
-                        _ => error,
-                    })
-                }
-                error => Err(error),
-            })
+            near(host, ask)
         } else if host == crate::reference::DEFAULT_REGISTRY {
             ask("https://registry-1.docker.io")
         } else {
@@ -309,33 +300,16 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let write = |source| RegistryError::Write { path: to.to_owned(), source };
         let size = blob.size.unwrap_or(u64::MAX);
+        let digest = blob.digest;
         let mut file = File::options().read(true).write(true).create(true).truncate(false).open(to).map_err(write)?;
         let mut have = Have::read(&mut file, size).map_err(write)?;
         if have.bytes < size {
-            let range = (have.bytes > 0).then(|| ("range", format!("bytes={}-", have.bytes)));
-            let path = format!("blobs/sha256:{}", blob.digest);
-            let mut response = match self.get(base, reference, &path, range.as_slice()) {
-                // It does not know the rest of this blob: begin anew.
-                Err(RegistryError::Refused { status: 416, .. }) if have.bytes > 0 => {
-                    have = Have::nothing(&mut file).map_err(write)?;
-                    self.get(base, reference, &path, &[])?
-                }
-                response => response?,
-            };
-            let from =
-                response.header("content-range").map(|range| range.starts_with(&format!("bytes {}-", have.bytes)));
-            if have.bytes > 0 && !(response.status == 206 && from == Some(true)) {
+            let mut response = self.ask_rest(base, reference, blob, have.bytes)?;
+            if response.status != 206 && have.bytes > 0 {
                 have = Have::nothing(&mut file).map_err(write)?;
-                if response.status == 206 {
-                    response = self.get(base, reference, &path, &[])?;
-                }
             }
-            let (registry, digest) = (base, blob.digest);
-            let broke_off = |got, error| match error {
-                RegistryError::Cancelled => error,
-                _ => RegistryError::BrokeOff { registry: registry.to_owned(), digest: digest.to_string(), got, size },
-            };
-            while let Some(bytes) = response.chunk(&self.http).map_err(|e| broke_off(have.bytes, e))? {
+            let broke_off = |got| RegistryError::BrokeOff { registry: base.to_owned(), digest, got, size };
+            while let Some(bytes) = response.chunk(&self.http).map_err(|e| e.unless_cancelled(broke_off(have.bytes)))? {
                 have.bytes += bytes.len() as u64;
                 if have.bytes > size {
                     break;
@@ -344,12 +318,10 @@ impl Registry {
                 have.hash.update(&bytes);
                 progress(have.bytes);
             }
+            if have.bytes < size && blob.size.is_some() {
+                return Err(broke_off(have.bytes));
+            }
         }
-        if have.bytes < size && blob.size.is_some() {
-            let (registry, digest) = (base.to_owned(), blob.digest.to_string());
-            return Err(RegistryError::BrokeOff { registry, digest, got: have.bytes, size });
-        }
-        let digest = blob.digest;
         let found = Sha256(have.hash.finalize().into());
         let wrong = if have.bytes > size {
             ImageError::SizeMismatch { what: "blob", digest, expected: size, found: have.bytes }
@@ -360,6 +332,50 @@ impl Registry {
         };
         file.set_len(0).map_err(write)?;
         Err(unusable(reference, wrong))
+    }
+
+    /// Asks for a blob from byte `from` on. Status 206 says that this is what comes, 200 that all of it does.
+    fn ask_rest(
+        &self,
+        base: &str,
+        reference: &Reference,
+        blob: &Descriptor,
+        from: u64,
+    ) -> Result<Response, RegistryError> {
+        let path = format!("blobs/sha256:{}", blob.digest);
+        if from > 0 {
+            let range = [("range", format!("bytes={from}-"))];
+            match self.get(base, reference, &path, &range) {
+                // It does not know the rest of this blob.
+                Err(RegistryError::Refused { status: 416, .. }) => {}
+                Err(error) => return Err(error),
+                Ok(response) => {
+                    let begins = format!("bytes {from}-");
+                    let fits = response.header("content-range").is_some_and(|range| range.starts_with(&begins));
+                    if response.status == 200 || fits {
+                        return Ok(response);
+                    }
+                }
+            }
+        }
+        let response = self.get(base, reference, &path, &[])?;
+        if response.status == 200 {
+            return Ok(response);
+        }
+        let why = format!("it answers {} when asked for a whole blob", response.status);
+        Err(RegistryError::Garbage { registry: base.to_owned(), why })
+    }
+}
+
+/// Asks a registry on this machine: by plain HTTP first, by HTTPS if something is there that does not speak that.
+fn near<T>(host: &str, mut ask: impl FnMut(&str) -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+    let error = match ask(&format!("http://{host}")) {
+        Err(error @ (RegistryError::Garbage { .. } | RegistryError::Refused { status: 400, .. })) => error,
+        answer => return answer,
+    };
+    match ask(&format!("https://{host}")) {
+        Err(secure) if !matches!(secure, RegistryError::Tls { .. } | RegistryError::Cancelled) => Err(error),
+        answer => answer,
     }
 }
 

@@ -87,15 +87,12 @@ impl<'a> Member<'a> {
     /// The ustar block; what does not fit goes to `pax`.
     fn ustar(&self, pax: &mut BTreeMap<String, Vec<u8>>) -> [u8; 512] {
         let mut block = Block([0; 512]);
-        match split(self.name) {
-            Some((prefix, name)) => {
-                block.put(0, name);
-                block.put(345, prefix);
-            }
-            None => {
-                pax.insert("path".to_owned(), self.name.to_vec());
-                block.put(0, self.name.get(..100).unwrap_or(self.name));
-            }
+        if let Some((prefix, name)) = split(self.name) {
+            block.put(0, name);
+            block.put(345, prefix);
+        } else {
+            pax.insert("path".to_owned(), self.name.to_vec());
+            block.put(0, self.name.get(..100).unwrap_or(self.name));
         }
         if self.link.len() > 100 {
             pax.insert("linkpath".to_owned(), self.link.to_vec());
@@ -105,12 +102,11 @@ impl<'a> Member<'a> {
         block.number(108, 7, u64::from(self.uid), "uid", pax);
         block.number(116, 7, u64::from(self.gid), "gid", pax);
         block.number(124, 11, self.size, "size", pax);
-        match u64::try_from(self.mtime) {
-            Ok(mtime) => block.number(136, 11, mtime, "mtime", pax),
-            Err(_) => {
-                pax.insert("mtime".to_owned(), self.mtime.to_string().into_bytes());
-                block.octal(136, 11, 0);
-            }
+        if let Ok(mtime) = u64::try_from(self.mtime) {
+            block.number(136, 11, mtime, "mtime", pax);
+        } else {
+            pax.insert("mtime".to_owned(), self.mtime.to_string().into_bytes());
+            block.octal(136, 11, 0);
         }
         for (name, value) in self.xattrs.into_iter().flatten() {
             pax.insert(format!("SCHILY.xattr.{name}"), value.clone());

@@ -289,20 +289,17 @@ impl Block {
     /// An octal number, or GNU's big-endian binary one; blank is zero.
     fn number(&self, at: usize, len: usize) -> Option<i64> {
         let field = self.field(at, len);
-        match field.first()? {
-            first @ (0x80 | 0xff) => {
-                let sign: i64 = if *first == 0xff { -1 } else { 0 };
-                field.iter().skip(1).try_fold(sign, |n, b| n.checked_mul(256)?.checked_add(i64::from(*b)))
-            }
-            _ => {
-                let text = until_zero(field).trim_ascii();
-                if text.is_empty() {
-                    return Some(0);
-                }
-                let text = std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
-                i64::from_str_radix(text, 8).ok()
-            }
+        let first = *field.first()?;
+        if let 0x80 | 0xff = first {
+            let sign: i64 = if first == 0xff { -1 } else { 0 };
+            return field.iter().skip(1).try_fold(sign, |n, b| n.checked_mul(256)?.checked_add(i64::from(*b)));
         }
+        let text = until_zero(field).trim_ascii();
+        if text.is_empty() {
+            return Some(0);
+        }
+        let text = std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+        i64::from_str_radix(text, 8).ok()
     }
 }
 

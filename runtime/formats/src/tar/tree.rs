@@ -242,12 +242,11 @@ impl<'a> Tree<'a> {
                 entry(path, EntryKind::Whiteout, nothing)
             }
             Node::File { inode, digest, size, attributes } => {
-                let kind = match first_names.get(&inode) {
-                    Some(first) => EntryKind::Hardlink { to: first.clone() },
-                    None => {
-                        first_names.insert(inode, path.clone());
-                        EntryKind::File { digest, size }
-                    }
+                let kind = if let Some(first) = first_names.get(&inode) {
+                    EntryKind::Hardlink { to: first.clone() }
+                } else {
+                    first_names.insert(inode, path.clone());
+                    EntryKind::File { digest, size }
                 };
                 entry(path, kind, attributes)
             }

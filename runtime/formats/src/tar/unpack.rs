@@ -427,8 +427,6 @@ fn clean_target(link: &[u8], limits: &Limits) -> Result<TreePath, Refusal> {
     if link.starts_with(b"/") {
         return Err(Refusal::AbsoluteHardlink { target: shown(link) });
     }
-    clean(link, limits).map_err(|why| match why {
-        Refusal::Upwards => Refusal::UpwardsHardlink { target: shown(link) },
-        why => why,
-    })
+    let upwards = || Refusal::UpwardsHardlink { target: shown(link) };
+    clean(link, limits).map_err(|why| if why == Refusal::Upwards { upwards() } else { why })
 }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use imgc_plan::Sha256;
+
 use crate::image::ImageError;
 
 /// Why a registry did not give what was asked.
@@ -76,7 +78,7 @@ pub enum RegistryError {
         /// Scheme, host and port.
         registry: String,
         /// Of the blob.
-        digest: String,
+        digest: Sha256,
         /// Bytes that came.
         got: u64,
         /// Bytes there should be.
@@ -169,6 +171,11 @@ impl RegistryError {
             | Self::BadAddress { .. }
             | Self::Write { .. } => None,
         }
+    }
+
+    /// Itself where it is the wish to stop, else `other`.
+    pub(super) fn unless_cancelled(self, other: Self) -> Self {
+        if matches!(self, Self::Cancelled) { self } else { other }
     }
 
     /// Whether the same question may get a better answer a moment later.

@@ -22,8 +22,10 @@ const REDIRECTS: usize = 8;
 /// Sends requests, each through the proxy that is meant for its address.
 pub(super) struct Http {
     direct: Agent,
-    http: Option<Agent>,
-    https: Option<Agent>,
+    /// Through the proxy for plain addresses.
+    for_plain: Option<Agent>,
+    /// Through the proxy for secure addresses.
+    for_secure: Option<Agent>,
     no_proxy: NoProxy,
     cancelled: Option<super::Cancelled>,
 }
@@ -109,8 +111,8 @@ impl Http {
         };
         Ok(Self {
             direct: agent(&roots, None),
-            http: proxied("http_proxy")?,
-            https: proxied("https_proxy")?,
+            for_plain: proxied("http_proxy")?,
+            for_secure: proxied("https_proxy")?,
             no_proxy: NoProxy::new(setting("no_proxy").unwrap_or_default()),
             cancelled: settings.cancelled.clone(),
         })
@@ -166,7 +168,7 @@ impl Http {
             builder = builder.header(*name, value);
         }
         let ready = builder.body(()).map_err(|e| garbage(format!("cannot ask it: {e}")))?;
-        let proxied = if request.url.starts_with("https:") { &self.https } else { &self.http };
+        let proxied = if request.url.starts_with("https:") { &self.for_secure } else { &self.for_plain };
         let agent = proxied.as_ref().filter(|_| !self.no_proxy.covers(&host)).unwrap_or(&self.direct).clone();
         let (sender, receiver) = sync_channel(8);
         let thread = std::thread::Builder::new().name("registry".to_owned());
@@ -220,16 +222,18 @@ fn answer(agent: &Agent, request: ureq::http::Request<()>, registry: &str, to: &
 
 fn classify(error: ureq::Error, registry: &str) -> RegistryError {
     let registry = registry.to_owned();
-    match error {
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => RegistryError::Tls { registry, source: Box::new(error) },
-        ureq::Error::Io(e) if e.get_ref().is_some_and(|inner| inner.to_string().contains("certificate")) => {
-            RegistryError::Tls { registry, source: Box::new(e) }
-        }
-        ureq::Error::Protocol(_) | ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..) => {
-            RegistryError::Garbage { registry, why: error.to_string() }
-        }
-        error => RegistryError::Unreachable { registry, source: Box::new(error) },
+    // ureq hands what rustls says during a handshake on inside an I/O error.
+    let is_certificate = |e: &std::io::Error| {
+        e.kind() == std::io::ErrorKind::InvalidData
+            && e.get_ref().is_some_and(|inner| inner.to_string().contains("certificate"))
+    };
+    if matches!(error, ureq::Error::Protocol(_) | ureq::Error::Http(_) | ureq::Error::LargeResponseHeader(..)) {
+        return RegistryError::Garbage { registry, why: error.to_string() };
     }
+    let is_insecure = matches!(error, ureq::Error::Tls(_) | ureq::Error::Rustls(_))
+        || matches!(&error, ureq::Error::Io(e) if is_certificate(e));
+    let source = Box::new(error);
+    if is_insecure { RegistryError::Tls { registry, source } } else { RegistryError::Unreachable { registry, source } }
 }
 
 fn agent(roots: &RootCerts, proxy: Option<Proxy>) -> Agent {

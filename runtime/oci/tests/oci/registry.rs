@@ -247,9 +247,12 @@ fn a_blob_that_is_too_long_is_refused() {
 
 #[test]
 fn broken_transfers_are_taken_up_again() {
-    let (server, reference, served) = serving(|asked, answer| match asked.path.contains("/blobs/") {
-        true => Answer { cut: Some(answer.body.len().min(80_000)), ..answer },
-        false => answer,
+    let (server, reference, served) = serving(|asked, answer| {
+        if asked.path.contains("/blobs/") {
+            Answer { cut: Some(answer.body.len().min(80_000)), ..answer }
+        } else {
+            answer
+        }
     });
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("blob");
@@ -399,7 +402,8 @@ impl RealRegistry {
             at("data")
         );
         if with_tls {
-            config += &format!("  tls: {{certificate: {}, key: {}}}\n", at("cert.pem"), at("key.pem"));
+            let tls = format!("  tls: {{certificate: {}, key: {}}}\n", at("cert.pem"), at("key.pem"));
+            config.push_str(&tls);
             // An authority, and a certificate of it.
             let openssl = |args: &str, files: [&str; 2]| {
                 let mut command = Command::new("openssl");

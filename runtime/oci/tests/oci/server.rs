@@ -94,7 +94,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Asked>>, stopped: &AtomicBool, answ
         let Answer { status, headers, body, cut, stalls } = answer(&asked);
         let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name.as_str(), ": ", &value, "\r\n"]);
         }
         let stream = reader.get_mut();
         let part = &body[..cut.unwrap_or(body.len())];

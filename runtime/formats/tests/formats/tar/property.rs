@@ -41,15 +41,12 @@ fn tree(leaves: BTreeMap<Vec<Vec<u8>>, Leaf>) -> (Manifest, tempfile::TempDir) {
             if in_file || entries.contains_key(&path) {
                 continue;
             }
-            let kind = match own {
-                Some(content) => {
-                    std::fs::write(path.on(dir.path()), content).unwrap();
-                    EntryKind::File { digest: Digest::of(content), size: content.len() as u64 }
-                }
-                None => {
-                    std::fs::create_dir(path.on(dir.path())).unwrap();
-                    EntryKind::Dir { opaque: false }
-                }
+            let kind = if let Some(content) = own {
+                std::fs::write(path.on(dir.path()), content).unwrap();
+                EntryKind::File { digest: Digest::of(content), size: content.len() as u64 }
+            } else {
+                std::fs::create_dir(path.on(dir.path())).unwrap();
+                EntryKind::Dir { opaque: false }
             };
             let entry = Entry { path: path.clone(), kind, mode, uid, gid: uid, mtime, xattrs: BTreeMap::new() };
             entries.insert(path, entry);
