@@ -231,10 +231,9 @@ fn entry_change(old: &str, new: &str) -> String {
     match (old.as_slice(), new.as_slice()) {
         (["file", a, old @ ..], ["file", b, new @ ..]) if old == new => format!("mode {a} → {b}"),
         (["dir", a], ["dir", b]) => format!("mode {a} → {b}"),
-        (["file", ..], ["file", ..]) => "changed".to_owned(),
         (["symlink", ..], ["symlink", target @ ..]) => format!("points to {} now", target.join(" ")),
-        (_, [kind, ..]) => format!("is a {kind} now"),
-        (_, []) => "changed".to_owned(),
+        ([was, ..], [kind, ..]) if was != kind => format!("is a {kind} now"),
+        (_, _) => "changed".to_owned(),
     }
 }
 

@@ -111,7 +111,11 @@ fn standings(engine: &Engine, plan: &Plan, survey: &Survey) -> Vec<NodeForecast>
                     let old = survey.remembered(&address);
                     match cause(plan, id, &spec(plan, id, &states), old, &renames) {
                         Cause::New => Standing::New,
-                        cause => Standing::Changed { cause, following: 0 },
+                        cause @ (Cause::Renamed { .. }
+                        | Cause::Field { .. }
+                        | Cause::Evicted
+                        | Cause::Rerun
+                        | Cause::NoCache) => Standing::Changed { cause, following: 0 },
                     }
                 }
             },

@@ -60,7 +60,9 @@ pub(crate) async fn place(
     {
         let (store, out_dir) = (engine.store.clone(), out_dir.to_owned());
         let notes = blocking(move || put_all(&store, &out_dir, &files)).await??;
-        notes.iter().for_each(|note| cx.note(note));
+        for note in notes {
+            cx.note(note);
+        }
     }
     Ok(all)
 }
@@ -158,7 +160,8 @@ impl Sums {
     }
 
     fn write(&self, out_dir: &Path) -> Result<(), EngineError> {
-        let text: String = self.0.iter().map(|(file, sum)| format!("{sum}  {file}\n")).collect();
+        let lines: Vec<String> = self.0.iter().map(|(file, sum)| format!("{sum}  {file}\n")).collect();
+        let text = lines.concat();
         let path = out_dir.join(Self::NAME);
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());

@@ -162,7 +162,7 @@ impl Schedule {
         let failure = match end {
             Ok(UnitEnd::Done | UnitEnd::Stopped) => return,
             Ok(UnitEnd::Failed(failure)) => *failure,
-            Err(error) => self.shared.crashed(&error),
+            Err(error) => Shared::crashed(&error),
         };
         self.ended.failures.push(failure);
         if !keep_going {

@@ -83,7 +83,7 @@ impl Shared {
     }
 
     /// A unit's task panicked: our bug.
-    pub(crate) fn crashed(&self, error: &JoinError) -> Failure {
+    pub(crate) fn crashed(error: &JoinError) -> Failure {
         let error = BackendError::Internal { message: format!("a task of the engine ended early: {error}") };
         let node = NodeId(0);
         let address = Address("engine".to_owned());
@@ -205,7 +205,7 @@ impl Task<'_> {
         result: Arc<NodeResult>,
     ) -> Result<Report, BackendError> {
         self.shared.say_cached(id);
-        self.remember(id, Remembered { fingerprint, spec, cost_ms: 0 })?;
+        self.remember(id, &Remembered { fingerprint, spec, cost_ms: 0 })?;
         Ok(Report { node: id, fingerprint, result, outcome: Outcome::Cached, finding: None })
     }
 
@@ -226,7 +226,7 @@ impl Task<'_> {
         let took = begun.elapsed();
         self.publish(id, fingerprint, &result, took, lease).await?;
         let cost_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.remember(id, Remembered { fingerprint, spec, cost_ms })?;
+        self.remember(id, &Remembered { fingerprint, spec, cost_ms })?;
         let finding = before.filter(|before| before.state() != result.state()).map(|_| {
             format!("`{address}` left something else than the last time with the same fingerprint: it does not repeat")
         });
@@ -320,8 +320,8 @@ impl Task<'_> {
         }
     }
 
-    fn remember(&self, id: NodeId, what: Remembered) -> Result<(), BackendError> {
-        apply::remember(&self.shared.engine, self.shared.address(id), &what).map_err(of_engine)
+    fn remember(&self, id: NodeId, what: &Remembered) -> Result<(), BackendError> {
+        apply::remember(&self.shared.engine, self.shared.address(id), what).map_err(of_engine)
     }
 
     fn missing(&self, id: NodeId) -> BackendError {
@@ -331,14 +331,13 @@ impl Task<'_> {
 }
 
 /// Store errors met inside a unit: the environment's fault as a rule, told with their cause.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 fn of_engine(error: EngineError) -> BackendError {
-    match error {
-        EngineError::Interrupted => BackendError::Interrupted,
-        other => {
-            let cause = std::error::Error::source(&other).map(|cause| format!(": {cause}")).unwrap_or_default();
-            BackendError::Environment { message: format!("{other}{cause}"), help: other.help() }
-        }
+    if matches!(error, EngineError::Interrupted) {
+        return BackendError::Interrupted;
     }
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    BackendError::Environment { message: format!("{error}{cause}"), help: error.help() }
 }
 
 /// Runs something that blocks on a thread where it may.

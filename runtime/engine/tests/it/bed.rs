@@ -72,13 +72,12 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
     for (n, img) in program.images.iter().enumerate() {
         let name = format!("i{n}");
         let mut nodes = Vec::new();
-        let (mut on, source) = match img.from {
-            Some(from) => lasts[from],
-            None => {
-                let id = push(&mut plan, &format!("{name}/from"), "fake.source", &img.base, source(&img.base));
-                nodes.push(id);
-                (id, id)
-            }
+        let (mut on, source) = if let Some(from) = img.from {
+            lasts[from]
+        } else {
+            let id = push(&mut plan, &format!("{name}/from"), "fake.source", &img.base, source(&img.base));
+            nodes.push(id);
+            (id, id)
         };
         for (k, step) in img.steps.iter().enumerate() {
             let work = Work::Step(Step { on, source, label: format!("s{k}"), network: false });

@@ -129,6 +129,6 @@ async fn the_journal_of_a_dead_run_is_replayed_and_that_of_a_living_one_is_not()
     let options = Options { run: Some(run), ..Options::default() };
     for _ in 0..2 {
         bed.apply(&plan(&one(Vec::new())), &options).await.unwrap();
-        assert_eq!(*bed.seen.recovered.lock().unwrap(), [left.clone()]);
+        assert_eq!(*bed.seen.recovered.lock().unwrap(), std::slice::from_ref(&left));
     }
 }

@@ -236,7 +236,9 @@ impl StepRunner for Steps {
                 self.0.ran.lock().unwrap().push(node.address.0.clone());
                 Ok(())
             }
-            how => Err(BackendError::StepFailed { what: node.address.0.clone(), how: how.to_string() }),
+            how @ (Exit::Code(_) | Exit::Signal(_)) => {
+                Err(BackendError::StepFailed { what: node.address.0.clone(), how: how.to_string() })
+            }
         }
     }
 }

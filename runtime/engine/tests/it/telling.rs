@@ -23,10 +23,11 @@ async fn told(before: Value, after: Value) -> String {
     };
     bed.apply(&with(before), &Options::default()).await.unwrap();
     let forecast = bed.forecast(&with(after), &Options::default()).await;
-    match &forecast.nodes[1].standing {
-        Standing::Changed { cause, following } => format!("{cause}, {following} follow"),
-        other => format!("{other:?}"),
+    let standing = &forecast.nodes[1].standing;
+    if let Standing::Changed { cause, following } = standing {
+        return format!("{cause}, {following} follow");
     }
+    format!("{standing:?}")
 }
 
 fn script(text: &str) -> Value {
