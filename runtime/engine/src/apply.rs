@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use imgc_backend::Cx;
 use imgc_plan::{Address, Fingerprint, NodeId, Plan};
-use imgc_store::{Payload, Sharing};
+use imgc_store::Sharing;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::{Waits, leased};
+use crate::remember::{self, Memory, Remembered};
+use crate::result::parent_states;
 use crate::run::{Logs, Run};
 use crate::schedule::{Ended, Schedule};
-use crate::survey::{self, Forced, Found, Remembered, Survey};
+use crate::survey::{self, Forced, Found, Survey};
 use crate::unit::{Shared, blocking};
 use crate::{ApplyError, Engine, EngineError, Executor, Local, Placed, Selection, outputs, refuse, run};
 
@@ -145,7 +147,7 @@ pub async fn apply(
     let published = shared.publish_all().await;
     let mut ended = ended?;
     published?;
-    remember_hits(engine, plan, &survey)?;
+    remember(engine, plan, &survey, &mut ended)?;
     ended.check(selection)?;
     let outputs = outputs::place(engine, plan, selection, &ended.results, options.out_dir.as_deref(), cx).await?;
     let applied = Applied {
@@ -212,27 +214,23 @@ async fn execute(shared: &Arc<Shared>, survey: &Survey, options: &Options) -> Re
     Schedule::new(shared.clone(), survey).run(options.jobs, options.keep_going).await
 }
 
-/// Keeps the specs of what was found: a later miss is explained by what was in use last, not by what ran last.
-fn remember_hits(engine: &Engine, plan: &Plan, survey: &Survey) -> Result<(), EngineError> {
+/// Keeps the specs of what ran and of what was found: a later miss is explained by what was in use last, not by what
+/// ran last.
+fn remember(engine: &Engine, plan: &Plan, survey: &Survey, ended: &mut Ended) -> Result<(), EngineError> {
     for (id, found) in survey.nodes() {
         let Found::Hit { fingerprint, .. } = found else { continue };
         let address = &plan.node(id).address;
-        let old = survey.remembered(address);
-        if old.is_none_or(|old| old.fingerprint != *fingerprint) {
-            let cost_ms = old.map_or(0, |old| old.cost_ms);
-            let states = crate::result::parent_states(plan, id, |p| survey.state(engine, plan, p)).unwrap_or_default();
-            let spec = imgc_plan::spec(plan, id, &states);
-            remember(engine, address, &Remembered { fingerprint: *fingerprint, spec, cost_ms })?;
+        if survey.remembered(address).is_none_or(|old| old.fingerprint != *fingerprint) {
+            let states = parent_states(plan, id, |p| survey.state(engine, plan, p)).unwrap_or_default();
+            let memory = Memory { fingerprint: *fingerprint, spec: imgc_plan::spec(plan, id, &states), cost_ms: None };
+            ended.memories.push((address.clone(), memory));
         }
     }
-    Ok(())
-}
-
-/// Writes down what a node was made from, for [`crate::explain`].
-pub(crate) fn remember(engine: &Engine, address: &Address, what: &Remembered) -> Result<(), EngineError> {
-    Payload::of(what)
-        .and_then(|spec| engine.store.remember_spec(&engine.package, &address.0, &spec))
-        .map_err(EngineError::store(format!("cannot write down what `{address}` was made from")))
+    for (address, memory) in &mut ended.memories {
+        let known = || survey.remembered(address).and_then(Remembered::cost);
+        memory.cost_ms = memory.cost_ms.or_else(|| u64::try_from(known()?.as_millis()).ok());
+    }
+    remember::write(engine, &ended.memories)
 }
 
 fn finish(engine: &Engine, options: &Options, applied: &Applied, cx: &Cx) -> Result<(), EngineError> {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use imgc_plan::{Address, NodeId, Plan, Record, Spec, Value};
 
-use crate::survey::Remembered;
+use crate::remember::Remembered;
 
 /// The first cause of a miss.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl fmt::Display for Cause {
 /// The cause for a node whose fingerprint is not in the index, given what was kept under its address.
 pub(crate) fn cause(plan: &Plan, id: NodeId, new: &Spec, old: Option<&Remembered>, all: &Renames<'_>) -> Cause {
     match old {
-        Some(old) => match difference(plan, id, &old.spec, new) {
+        Some(old) => match old.spec().and_then(|old| difference(plan, id, &old, new)) {
             Some((field, text)) => Cause::Field { field, text },
             None => Cause::Evicted,
         },
@@ -63,7 +63,7 @@ pub(crate) fn cause(plan: &Plan, id: NodeId, new: &Spec, old: Option<&Remembered
 
 /// Finds the address at which a spec with the same arguments stood before.
 pub(crate) struct Renames<'a> {
-    by_fields: HashMap<Vec<&'a (String, String)>, &'a Address>,
+    by_fields: HashMap<Vec<(String, String)>, &'a Address>,
 }
 
 impl<'a> Renames<'a> {
@@ -72,7 +72,8 @@ impl<'a> Renames<'a> {
         let used: std::collections::HashSet<&Address> = plan.nodes.iter().map(|node| &node.address).collect();
         let mut gone: Vec<_> = remembered.iter().filter(|(address, _)| !used.contains(address)).collect();
         gone.sort_by_key(|(address, _)| *address);
-        let by_fields = gone.into_iter().rev().map(|(address, old)| (own(&old.spec), address)).collect();
+        let own_fields = |(address, old): (&'a Address, &Remembered)| Some((own(&old.spec()?), address));
+        let by_fields = gone.into_iter().rev().filter_map(own_fields).collect();
         Self { by_fields }
     }
 
@@ -82,8 +83,8 @@ impl<'a> Renames<'a> {
 }
 
 /// The fields that are the node's own: what its parents left does not count.
-fn own(spec: &Spec) -> Vec<&(String, String)> {
-    spec.fields.iter().filter(|(path, _)| !path.starts_with("parent.")).collect()
+fn own(spec: &Spec) -> Vec<(String, String)> {
+    spec.fields.iter().filter(|(path, _)| !path.starts_with("parent.")).cloned().collect()
 }
 
 /// The first field that differs, and what happened to it.

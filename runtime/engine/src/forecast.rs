@@ -7,6 +7,7 @@ use imgc_backend::Cx;
 use imgc_plan::{Address, NodeId, Plan, spec};
 
 use crate::explain::{Cause, Renames, cause};
+use crate::remember::Remembered;
 use crate::result::parent_states;
 use crate::survey::{self, Forced, Found, Survey, Why};
 use crate::{Engine, EngineError, Options, Refused, Selection};
@@ -125,7 +126,7 @@ fn standings(engine: &Engine, plan: &Plan, survey: &Survey) -> Vec<NodeForecast>
             Standing::New | Standing::Changed { .. } => drop(causes.insert(id, id)),
             Standing::Pending { below } | Standing::Follows { below } => drop(causes.insert(id, *below)),
         }
-        let took = survey.remembered(&address).map(survey::Remembered::cost);
+        let took = survey.remembered(&address).and_then(Remembered::cost);
         nodes.push(NodeForecast { node: id, address, standing, took });
     }
     nodes

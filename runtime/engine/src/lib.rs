@@ -13,6 +13,7 @@ mod lease;
 pub mod lock;
 pub mod outputs;
 mod refuse;
+mod remember;
 mod result;
 pub mod run;
 mod schedule;

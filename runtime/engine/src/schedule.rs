@@ -8,10 +8,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgc_plan::{Fingerprint, NodeId, Plan, node::Work};
+use imgc_plan::{Address, Fingerprint, NodeId, Plan, node::Work};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::remember::{Memory, Remembered};
 use crate::result::NodeResult;
 use crate::survey::{Found, Survey};
 use crate::unit::{self, Report, Shared, Unit, UnitEnd};
@@ -39,6 +40,8 @@ pub(crate) struct Ended {
     pub(crate) done: BTreeMap<NodeId, (Fingerprint, Outcome)>,
     pub(crate) failures: Vec<Failure>,
     pub(crate) findings: Vec<String>,
+    /// What is to be kept of the nodes that were not found by the survey.
+    pub(crate) memories: Vec<(Address, Memory)>,
 }
 
 impl Ended {
@@ -80,7 +83,7 @@ impl Schedule {
         }
         let ways = ways(&shared.plan, survey, &open);
         let units = units(&shared.plan, &open);
-        let ended = Ended { results, done, failures: Vec::new(), findings: Vec::new() };
+        let ended = Ended { results, done, failures: Vec::new(), findings: Vec::new(), memories: Vec::new() };
         let mut schedule =
             Self { shared, needs: Vec::new(), users: HashMap::new(), ready: BinaryHeap::new(), units, ended };
         schedule.connect(&ways);
@@ -143,7 +146,8 @@ impl Schedule {
     }
 
     fn take(&mut self, report: Report) {
-        let Report { node, fingerprint, result, outcome, finding } = report;
+        let Report { node, fingerprint, result, outcome, finding, memory } = report;
+        self.ended.memories.push((self.shared.plan.node(node).address.clone(), memory));
         self.ended.results.insert(node, result);
         self.ended.done.insert(node, (fingerprint, outcome));
         self.ended.findings.extend(finding);
@@ -207,7 +211,7 @@ fn ways(plan: &Plan, survey: &Survey, open: &[NodeId]) -> HashMap<NodeId, Durati
     let mut ways: HashMap<NodeId, Duration> = HashMap::new();
     let mut below: HashMap<NodeId, Duration> = HashMap::new();
     for id in open.iter().rev() {
-        let own = survey.remembered(&plan.node(*id).address).map_or(UNKNOWN, crate::survey::Remembered::cost);
+        let own = survey.remembered(&plan.node(*id).address).and_then(Remembered::cost).unwrap_or(UNKNOWN);
         let way = own + below.get(id).copied().unwrap_or_default();
         ways.insert(*id, way);
         for parent in plan.parents(*id) {

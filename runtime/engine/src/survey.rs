@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use imgc_backend::{Cx, Layer, Presence, States};
-use imgc_plan::{Address, Fingerprint, NodeId, Plan, Spec, State, fingerprint, node::Work};
-use serde::{Deserialize, Serialize};
+use imgc_plan::{Address, Fingerprint, NodeId, Plan, State, fingerprint, node::Work};
+use imgc_store::Payload;
 
-use crate::result::{NodeResult, parent_states};
+use crate::remember::{self, Remembered};
+use crate::result::{NodeResult, parent_states, stands_on};
 use crate::{CacheUse, Engine, EngineError};
 
 /// What is known of the selected nodes before anything runs.
@@ -38,21 +38,6 @@ pub(crate) enum Why {
     Rerun,
     /// `--no-cache`.
     NoCache,
-}
-
-/// What is kept under the address of a node when it was last executed or found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Remembered {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) spec: Spec,
-    /// How long it took to run, in milliseconds.
-    pub(crate) cost_ms: u64,
-}
-
-impl Remembered {
-    pub(crate) fn cost(&self) -> Duration {
-        Duration::from_millis(self.cost_ms)
-    }
 }
 
 impl Survey {
@@ -145,7 +130,7 @@ pub(crate) async fn survey(
     forced: &Forced,
     cx: &Cx,
 ) -> Result<Survey, EngineError> {
-    let remembered = remembered(engine)?;
+    let remembered = remember::read(engine)?;
     let mut walk = Walk::new(engine, plan, nodes, forced, remembered)?;
     walk.run()?;
     // Only the ends of chains are looked at: an entry keeps its whole chain alive. Where one is gone nevertheless,
@@ -165,11 +150,6 @@ pub(crate) async fn survey(
     Ok(Survey { found: walk.found, remembered: walk.remembered })
 }
 
-fn remembered(engine: &Engine) -> Result<HashMap<Address, Remembered>, EngineError> {
-    let specs = engine.store.specs(&engine.package).map_err(EngineError::store("cannot read what ran before"))?;
-    Ok(specs.into_iter().filter_map(|(address, payload)| Some((Address(address), payload.read().ok()?))).collect())
-}
-
 type Suspect = (NodeId, Fingerprint, Arc<NodeResult>);
 
 struct Walk<'a> {
@@ -178,8 +158,10 @@ struct Walk<'a> {
     nodes: &'a BTreeSet<NodeId>,
     forced: &'a Forced,
     remembered: HashMap<Address, Remembered>,
-    /// Entries that were read; none for fingerprints that have none.
-    entries: HashMap<Fingerprint, Option<Arc<NodeResult>>>,
+    /// Entries as the index has them; none for fingerprints that have none.
+    payloads: HashMap<Fingerprint, Option<Payload>>,
+    /// Entries that were looked into.
+    results: HashMap<Fingerprint, Option<Arc<NodeResult>>>,
     gone: BTreeSet<Fingerprint>,
     checked: BTreeSet<Fingerprint>,
     found: BTreeMap<NodeId, Found>,
@@ -194,22 +176,12 @@ impl<'a> Walk<'a> {
         forced: &'a Forced,
         remembered: HashMap<Address, Remembered>,
     ) -> Result<Self, EngineError> {
-        let likely: HashMap<Fingerprint, NodeId> = nodes
-            .iter()
-            .filter_map(|id| remembered.get(&plan.node(*id).address).map(|r| (r.fingerprint, *id)))
-            .collect();
-        let fingerprints: Vec<Fingerprint> = likely.keys().copied().collect();
-        let mut read = engine.store.entries(&fingerprints).map_err(EngineError::store("cannot read the index"))?;
-        let entries = likely
-            .into_iter()
-            .map(|(fingerprint, id)| {
-                let entry = read.remove(&fingerprint);
-                let result = entry.and_then(|e| NodeResult::from_payload(&plan.node(id).work, &e.payload));
-                (fingerprint, result.map(Arc::new))
-            })
-            .collect();
-        let (gone, checked) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Self { engine, plan, nodes, forced, remembered, entries, gone, checked, found: BTreeMap::new() })
+        let likely = nodes.iter().filter_map(|id| remembered.get(&plan.node(*id).address)).map(|r| r.fingerprint);
+        let likely: Vec<Fingerprint> = likely.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut read = engine.store.entries(&likely).map_err(EngineError::store("cannot read the index"))?;
+        let payloads = likely.into_iter().map(|fp| (fp, read.remove(&fp).map(|entry| entry.payload))).collect();
+        let (gone, checked, results) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
+        Ok(Self { engine, plan, nodes, forced, remembered, payloads, results, gone, checked, found: BTreeMap::new() })
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
@@ -252,11 +224,20 @@ impl<'a> Walk<'a> {
     }
 
     fn entry(&mut self, id: NodeId, fingerprint: Fingerprint) -> Result<Option<Arc<NodeResult>>, EngineError> {
-        if let Some(known) = self.entries.get(&fingerprint) {
+        if let Some(known) = self.results.get(&fingerprint) {
             return Ok(known.clone());
         }
-        let result = read_entry(self.engine, self.plan, id, fingerprint)?.map(Arc::new);
-        self.entries.insert(fingerprint, result.clone());
+        let payload = match self.payloads.remove(&fingerprint) {
+            Some(payload) => payload,
+            None => read_payload(self.engine, fingerprint)?,
+        };
+        let work = &self.plan.node(id).work;
+        let on = stands_on(work).and_then(|on| match self.found.get(&on) {
+            Some(Found::Hit { result, .. }) => result.layer(),
+            Some(Found::Miss { .. } | Found::Open { .. }) | None => None,
+        });
+        let result = payload.and_then(|payload| NodeResult::from_payload(work, &payload, on)).map(Arc::new);
+        self.results.insert(fingerprint, result.clone());
         Ok(result)
     }
 
@@ -285,16 +266,10 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The result that the index has for a fingerprint.
-pub(crate) fn read_entry(
-    engine: &Engine,
-    plan: &Plan,
-    id: NodeId,
-    fingerprint: Fingerprint,
-) -> Result<Option<NodeResult>, EngineError> {
+/// What the index has for a fingerprint.
+pub(crate) fn read_payload(engine: &Engine, fingerprint: Fingerprint) -> Result<Option<Payload>, EngineError> {
     let mut entries = engine.store.entries(&[fingerprint]).map_err(EngineError::store("cannot read the index"))?;
-    let entry = entries.remove(&fingerprint);
-    Ok(entry.and_then(|entry| NodeResult::from_payload(&plan.node(id).work, &entry.payload)))
+    Ok(entries.remove(&fingerprint).map(|entry| entry.payload))
 }
 
 /// Those of the suspects whose bytes are gone.

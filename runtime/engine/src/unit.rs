@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgc_backend::{ArtifactInput, Backend, BackendError, Cx, Event, Keep, Layer, MachineSpec};
-use imgc_plan::{Address, Fingerprint, Node, NodeId, Plan, Source, Step, fingerprint, node::Work, spec};
+use imgc_plan::{Address, Fingerprint, Node, NodeId, Plan, Source, Spec, fingerprint, node::Work, spec};
 use imgc_store::{Lease, NewEntry, Publisher};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::{Waits, leased};
-use crate::result::{NodeResult, parent_states};
+use crate::remember::Memory;
+use crate::result::{NodeResult, parent_states, stands_on};
 use crate::run::{Logs, Run};
-use crate::survey::{Forced, Remembered, is_there, read_entry};
-use crate::{Chain, ChainSpec, Engine, EngineError, Executor, Failure, Outcome, StepJob, apply};
+use crate::survey::{Forced, is_there, read_payload};
+use crate::{Chain, ChainSpec, Engine, EngineError, Executor, Failure, Outcome, StepJob};
 
 /// A linear run of nodes of one image, or one artifact.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub(crate) struct Report {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) result: Arc<NodeResult>,
     pub(crate) outcome: Outcome,
+    /// What is to be kept of it.
+    pub(crate) memory: Memory,
     /// It left something else than the last time, with the same fingerprint.
     pub(crate) finding: Option<String>,
 }
@@ -171,11 +174,13 @@ impl Task<'_> {
         let spec = spec(plan, id, &states);
         // First the lease, then the look: whoever had it before may have built it.
         let lease = self.lease(id, fingerprint).await?;
-        let known = read_entry(&self.shared.engine, plan, id, fingerprint).map_err(of_engine)?.map(Arc::new);
+        let work = &plan.node(id).work;
+        let payload = read_payload(&self.shared.engine, fingerprint).map_err(of_engine)?;
+        let known = payload.and_then(|payload| NodeResult::from_payload(work, &payload, self.on(id))).map(Arc::new);
         if let Some(result) = &known
             && self.may_be_used(id, result).await?
         {
-            return self.cached(id, fingerprint, spec, result.clone());
+            return Ok(self.cached(id, fingerprint, spec, result.clone()));
         }
         self.execute(id, fingerprint, spec, lease, known, chain).await
     }
@@ -197,23 +202,17 @@ impl Task<'_> {
         leased(&shared.engine.store, &name, &waits, note).await.map_err(of_engine)
     }
 
-    fn cached(
-        &self,
-        id: NodeId,
-        fingerprint: Fingerprint,
-        spec: imgc_plan::Spec,
-        result: Arc<NodeResult>,
-    ) -> Result<Report, BackendError> {
+    fn cached(&self, id: NodeId, fingerprint: Fingerprint, spec: Spec, result: Arc<NodeResult>) -> Report {
         self.shared.say_cached(id);
-        self.remember(id, &Remembered { fingerprint, spec, cost_ms: 0 })?;
-        Ok(Report { node: id, fingerprint, result, outcome: Outcome::Cached, finding: None })
+        let memory = Memory { fingerprint, spec, cost_ms: None };
+        Report { node: id, fingerprint, result, outcome: Outcome::Cached, finding: None, memory }
     }
 
     async fn execute(
         &self,
         id: NodeId,
         fingerprint: Fingerprint,
-        spec: imgc_plan::Spec,
+        spec: Spec,
         lease: Lease,
         before: Option<Arc<NodeResult>>,
         chain: &mut Open,
@@ -225,8 +224,7 @@ impl Task<'_> {
         let result = Arc::new(self.build(id, fingerprint, chain).await?);
         let took = begun.elapsed();
         self.publish(id, fingerprint, &result, took, lease).await?;
-        let cost_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.remember(id, &Remembered { fingerprint, spec, cost_ms })?;
+        let memory = Memory { fingerprint, spec, cost_ms: u64::try_from(took.as_millis()).ok() };
         let finding = before.filter(|before| before.state() != result.state()).map(|_| {
             format!("`{address}` left something else than the last time with the same fingerprint: it does not repeat")
         });
@@ -234,7 +232,7 @@ impl Task<'_> {
             shared.cx.note(finding);
         }
         shared.cx.events.send(Event::Finished { node: id, address, took });
-        Ok(Report { node: id, fingerprint, result, outcome: Outcome::Ran { took }, finding })
+        Ok(Report { node: id, fingerprint, result, outcome: Outcome::Ran { took }, finding, memory })
     }
 
     async fn build(&self, id: NodeId, fingerprint: Fingerprint, chain: &mut Open) -> Result<NodeResult, BackendError> {
@@ -242,7 +240,7 @@ impl Task<'_> {
         let node = plan.node(id);
         match &node.work {
             Work::Source(source) => self.import(id, node, source).await.map(NodeResult::Layer),
-            Work::Step(step) => self.step(id, node, step, fingerprint, chain).await.map(NodeResult::Layer),
+            Work::Step(_) => self.step(id, node, fingerprint, chain).await.map(NodeResult::Layer),
             Work::Artifact(artifact) => {
                 let inputs = artifact.of.iter().map(|input| self.input(id, *input));
                 let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
@@ -265,15 +263,11 @@ impl Task<'_> {
         &self,
         id: NodeId,
         node: &Node,
-        step: &Step,
         fingerprint: Fingerprint,
         open: &mut Open,
     ) -> Result<Layer, BackendError> {
         let shared = self.shared;
-        let on = match self.results.get(&step.on).map(Arc::as_ref) {
-            Some(NodeResult::Layer(layer)) => layer.clone(),
-            Some(NodeResult::Artifact(_)) | None => return Err(self.missing(id)),
-        };
+        let on = self.on(id).ok_or_else(|| self.missing(id))?.clone();
         let chain = match open {
             Some(chain) => chain,
             None => open.insert(shared.executor.begin(ChainSpec {
@@ -303,8 +297,10 @@ impl Task<'_> {
         lease: Lease,
     ) -> Result<(), BackendError> {
         let shared = self.shared;
-        let payload =
-            result.to_payload().map_err(EngineError::store("cannot write down what a node left")).map_err(of_engine)?;
+        let payload = result
+            .to_payload(self.on(id))
+            .map_err(EngineError::store("cannot write down what a node left"))
+            .map_err(of_engine)?;
         let size = match result {
             NodeResult::Layer(layer) => shared.backend(shared.plan.node(id))?.layer_size(layer),
             NodeResult::Artifact(artifact) => artifact.size,
@@ -320,8 +316,10 @@ impl Task<'_> {
         }
     }
 
-    fn remember(&self, id: NodeId, what: &Remembered) -> Result<(), BackendError> {
-        apply::remember(&self.shared.engine, self.shared.address(id), what).map_err(of_engine)
+    /// The layer that a step runs on.
+    fn on(&self, id: NodeId) -> Option<&Layer> {
+        let on = stands_on(&self.shared.plan.node(id).work)?;
+        self.results.get(&on)?.layer()
     }
 
     fn missing(&self, id: NodeId) -> BackendError {
