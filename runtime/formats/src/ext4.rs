@@ -1,7 +1,7 @@
 //! ext4 file systems, written from a file tree in one go. Knows nothing of disks, partitions and booting.
 //!
 //! Blocks of 4 KiB, inodes of 256 bytes; extents, flexible block groups, checksums over all metadata, an empty journal
-//! of the size that `mke2fs` would choose. Directories are linear: the kernel indexes those that grow. One block in a
+//! of the size that `mke2fs` would choose, and room for the descriptors of a file system grown 1024 times. Directories are linear: the kernel indexes those that grow. One block in a
 //! hundred is kept for root. Layout in `geometry`, numbers and places in `plan`, bytes in `write`.
 
 use std::io;
@@ -17,6 +17,7 @@ mod checksum;
 mod directory;
 mod extent;
 mod geometry;
+mod growth;
 mod inode;
 mod journal;
 mod plan;

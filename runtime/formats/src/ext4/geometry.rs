@@ -77,6 +77,14 @@ impl Geometry {
         (self.groups * DESCRIPTOR_SIZE).div_ceil(BLOCK)
     }
 
+    /// Blocks kept behind each copy of the descriptors, so that the file system can grow to 1024 times its size, as with
+    /// `mke2fs`.
+    pub(super) fn reserved_descriptor_blocks(&self) -> u64 {
+        const MOST: u64 = BLOCK / 4; // what one indirect block can name
+        let grown = self.blocks.saturating_mul(1024).min(u64::from(u32::MAX)).div_ceil(BLOCKS_PER_GROUP);
+        (grown * DESCRIPTOR_SIZE).div_ceil(BLOCK).saturating_sub(self.descriptor_blocks()).min(MOST)
+    }
+
     pub(super) fn inodes(&self) -> u64 {
         self.groups * self.inodes_per_group
     }
@@ -100,7 +108,7 @@ impl Geometry {
     }
 
     fn super_blocks(&self, group: u64) -> u64 {
-        if Self::has_super(group) { 1 + self.descriptor_blocks() } else { 0 }
+        if Self::has_super(group) { 1 + self.descriptor_blocks() + self.reserved_descriptor_blocks() } else { 0 }
     }
 
     /// Blocks of bitmaps and inode table that each group needs.

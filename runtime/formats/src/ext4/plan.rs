@@ -25,6 +25,8 @@ pub(super) struct Plan<'a> {
     pub(super) geometry: Geometry,
     pub(super) inodes: Vec<Planned<'a>>,
     pub(super) journal: Option<Placed>,
+    /// The block through which the inode for growing leads to the reserved descriptor blocks.
+    pub(super) growth: u64,
     pub(super) contents: Contents,
 }
 
@@ -107,7 +109,7 @@ impl Planned<'_> {
 /// How many bytes of files and directories a file system on `bytes` with that many files has room for.
 pub(super) fn capacity(bytes: u64, inodes: u64) -> Result<u64, Ext4Error> {
     let geometry = Geometry::new(bytes, inodes)?;
-    let kept = journal::blocks(geometry.blocks) + geometry.blocks / RESERVED;
+    let kept = journal::blocks(geometry.blocks) + geometry.blocks / RESERVED + 1;
     Ok(geometry.total_room().saturating_sub(kept) * BLOCK)
 }
 
@@ -126,6 +128,7 @@ pub(super) fn plan(tree: &FileTree, bytes: u64) -> Result<Plan<'_>, Ext4Error> {
         return Err(full(needs));
     }
     let mut allocator = Allocator::new(&geometry);
+    let growth = allocator.take_one().ok_or_else(|| full(needs))?;
     // Only trees of extents are not counted yet; they are small beside the reserve.
     let journal = place(&mut inodes, &geometry, &mut allocator).ok_or_else(|| full(needs + needs / 100))?;
     let journal = Some(journal).filter(|placed| !placed.extents.is_empty());
@@ -135,7 +138,7 @@ pub(super) fn plan(tree: &FileTree, bytes: u64) -> Result<Plan<'_>, Ext4Error> {
         dirs: inodes.iter().filter(|inode| inode.is_dir()).map(|inode| inode.number).collect(),
         journal: journal.as_ref().map(|placed| (placed.tree.root, covered(&placed.extents) * BLOCK)),
     };
-    Ok(Plan { geometry, inodes, journal, contents })
+    Ok(Plan { geometry, inodes, journal, growth, contents })
 }
 
 /// Gives all their blocks: the journal, which it returns, directories and the like, then files. `None` when the disk is

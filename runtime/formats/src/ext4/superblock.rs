@@ -7,7 +7,7 @@ use super::geometry::{BLOCKS_PER_GROUP, DESCRIPTOR_SIZE, Geometry, INODE_SIZE};
 use super::{Ext4Options, FIRST_INODE};
 use crate::fields::{low16, low32, put, put16, put32, set_bits};
 
-const COMPAT: u32 = 0x4 | 0x8 | 0x20; // has_journal, ext_attr, dir_index
+const COMPAT: u32 = 0x4 | 0x8 | 0x10 | 0x20; // has_journal, ext_attr, resize_inode, dir_index
 const HAS_JOURNAL: u32 = 0x4;
 const INCOMPAT: u32 = 0x2 | 0x40 | 0x80 | 0x200; // filetype, extents, 64bit, flex_bg
 // sparse_super, large_file, huge_file, dir_nlink, extra_isize, metadata_csum
@@ -74,6 +74,7 @@ pub(super) fn superblock(options: &Ext4Options, geometry: &Geometry, contents: &
     put32(&mut sb, 96, INCOMPAT);
     put32(&mut sb, 100, RO_COMPAT);
     put(&mut sb, 104, &options.uuid);
+    put16(&mut sb, 0xce, low16(geometry.reserved_descriptor_blocks()));
     put(&mut sb, 0xec, &options.hash_seed);
     put(&mut sb, 0xfc, &[1]); // half MD4
     put16(&mut sb, 0xfe, low16(DESCRIPTOR_SIZE));

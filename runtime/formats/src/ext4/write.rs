@@ -6,7 +6,7 @@ use super::geometry::{BLOCKS_PER_GROUP, Geometry, INODE_SIZE};
 use super::inode::{Inode, checksum_seed};
 use super::plan::{Placed, Plan, Planned};
 use super::superblock::{self, covered};
-use super::{BLOCK, Ext4Error, Ext4Options, FIRST_INODE, checksum, journal, xattr};
+use super::{BLOCK, Ext4Error, Ext4Options, FIRST_INODE, checksum, growth, journal, xattr};
 use crate::content::{self, Job};
 use crate::region::Region;
 use crate::tree::NodeKind;
@@ -37,6 +37,8 @@ impl<'a> Writer<'a> {
             self.blocks_of(inode)?;
         }
         self.journal()?;
+        growth::blocks(&self.plan.geometry, self.plan.growth)
+            .try_for_each(|(block, bytes)| self.at_block(block, &bytes))?;
         let jobs: Vec<Job<'_>> = self.plan.inodes.iter().filter_map(job).collect();
         content::copy(&jobs, self.region).map_err(Ext4Error::Content)
     }
@@ -87,7 +89,7 @@ impl<'a> Writer<'a> {
         (u64::from(inode.number) - 1) / self.plan.geometry.inodes_per_group
     }
 
-    /// Inodes 1 to 10 but the root: unused, apart from the journal.
+    /// Inodes 1 to 10 but the root: unused, apart from those for the journal and for growing.
     fn reserved(&self) -> Vec<Inode> {
         let unused = |number| Inode {
             number,
@@ -104,8 +106,16 @@ impl<'a> Writer<'a> {
             xattr_block: 0,
             xattrs: Vec::new(),
         };
-        let others = (1..FIRST_INODE).filter(|number| *number != 2 && *number != JOURNAL_INODE);
+        let others = (1..FIRST_INODE).filter(|number| ![2, growth::INODE, JOURNAL_INODE].contains(number));
         let mut reserved: Vec<Inode> = others.map(unused).collect();
+        reserved.push(Inode {
+            mode: 0o100_600,
+            links: 1,
+            size: growth::SIZE,
+            sectors: growth::block_count(&self.plan.geometry) * (BLOCK / 512),
+            root: growth::root(self.plan.growth),
+            ..unused(growth::INODE)
+        });
         let journal = self.plan.journal.as_ref().map(|placed| Inode {
             mode: 0o100_600,
             links: 1,
