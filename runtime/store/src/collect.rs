@@ -128,8 +128,8 @@ impl Store {
     }
 
     /// Takes out what is cheapest to make again for the bytes it frees, the longest unused first among equals, until
-    /// the store fits in `budget` bytes. Never takes entries of `keep` or what they need. What no entry needs goes
-    /// first.
+    /// the store fits in `budget` bytes. Never takes entries of `keep` or what they need. What is set aside as damaged
+    /// and what no entry needs goes first.
     ///
     /// Does nothing while anyone shares the store, so a run drops its [`crate::Sharing`] before it trims.
     pub fn trim(&self, budget: u64, keep: &[Fingerprint]) -> Result<Trimmed, StoreError> {
@@ -138,6 +138,9 @@ impl Store {
         let mut bytes = contents.bytes();
         if bytes <= budget {
             return Ok(Trimmed::Done(Removed::default()));
+        }
+        for path in children(&self.layout().folder("quarantine")) {
+            remove_tree(&path)?;
         }
         let entries = self.all_entries()?;
         let mut users: HashMap<Digest, usize> = HashMap::new();

@@ -335,7 +335,7 @@ fn is_most_of_all(connection: &Connection, count: usize) -> rusqlite::Result<boo
         return Ok(false);
     }
     let all: i64 = connection.prepare_cached("SELECT count(*) FROM entries")?.query_row([], |row| row.get(0))?;
-    Ok(unsigned(all) / 3 < count as u64)
+    Ok(unsigned(all) / 8 < count as u64)
 }
 
 fn entry_of(row: &Row<'_>) -> rusqlite::Result<IndexEntry> {
@@ -441,13 +441,14 @@ fn rebuild(layout: &Layout, notes: &Mutex<Vec<Note>>, why: &str) -> Result<Conne
         return Ok(connection);
     }
     let fresh = layout.root.join("index.new");
-    for path in [&fresh, &layout.root.join("index.new-wal"), &layout.root.join("index.new-shm")] {
-        remove_if_there(path)?;
+    // A journal that a killed process left would be played back into the new file.
+    for extension in ["", "-journal", "-wal", "-shm"] {
+        remove_if_there(&layout.root.join(format!("index.new{extension}")))?;
     }
     let mut connection = Connection::open(&fresh).map_err(failed())?;
     let count = fill(&mut connection, layout).map_err(failed())?;
     connection.close().map_err(|(_, error)| failed()(error))?;
-    for extension in ["-wal", "-shm"] {
+    for extension in ["-journal", "-wal", "-shm"] {
         remove_if_there(&layout.root.join(format!("index.sqlite{extension}")))?;
     }
     std::fs::rename(&fresh, layout.index()).map_err(StoreError::io("write", &layout.index()))?;

@@ -75,6 +75,19 @@ fn an_index_that_is_damaged_while_open_is_rebuilt() {
 }
 
 #[test]
+fn a_rebuild_that_was_killed_is_begun_again() {
+    let f = fixture();
+    publish(&f.store, &[new_entry(1, &[], Duration::ZERO)]);
+    let root = f.store.root().to_owned();
+    drop(f.store);
+    fs::rename(root.join("index.sqlite"), root.join("index.new")).unwrap();
+    fs::write(root.join("index.new-journal"), vec![7; 4096]).unwrap();
+    let store = Store::open(&root).unwrap();
+    assert_eq!(store.all_entries().unwrap().len(), 1);
+    assert!(!root.join("index.new").exists() && !root.join("index.new-journal").exists());
+}
+
+#[test]
 fn a_rebuilt_index_leaves_out_entries_whose_trees_are_gone() {
     let f = fixture();
     let (digest, _) = insert(&f.store, 0o755, &[("a", "1")]);
