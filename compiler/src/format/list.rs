@@ -43,6 +43,10 @@ pub(super) fn body(parent: NodeRef<'_>) -> Doc {
 
 fn styled(parent: NodeRef<'_>, style: &Style) -> Doc {
     let (opening, entries) = entries(parent);
+    // The brackets of a type never break: what it belongs to does.
+    if parent.kind() == Kind::TypeArgs && opening.is_empty() && entries.iter().all(|entry| !entry.doc.breaks()) {
+        return flat(style, entries);
+    }
     if entries.is_empty() && opening.is_empty() {
         return Doc::text(format!("{}{}", style.open, style.close));
     }
@@ -66,6 +70,20 @@ fn styled(parent: NodeRef<'_>, style: &Style) -> Doc {
     }
     let parts = vec![Doc::text(style.open), Doc::indent(inner), edge(), Doc::text(style.close)];
     if broken { Doc::broken(parts) } else { Doc::group(parts) }
+}
+
+/// A list on one line whatever its length.
+fn flat(style: &Style, entries: Vec<Entry<'_>>) -> Doc {
+    let mut parts = vec![Doc::text(style.open)];
+    for (position, entry) in entries.into_iter().enumerate() {
+        if position > 0 {
+            parts.push(Doc::text(", "));
+        }
+        parts.push(entry.doc);
+        parts.extend(entry.comments);
+    }
+    parts.push(Doc::text(style.close));
+    Doc::concat(parts)
 }
 
 /// The only argument of a call where that is a list or the like: its brackets and the call's stand together.

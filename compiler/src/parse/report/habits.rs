@@ -1,6 +1,7 @@
 //! What people write who come from elsewhere, and what to write instead. Looks at nothing but the text that was not
 //! understood and the kind of place it stands in.
 
+use crate::spelling::nearest;
 use crate::syntax::Kind;
 
 /// What is to be said about a text that nobody understands.
@@ -62,8 +63,8 @@ pub(super) fn item(text: &str, behind: bool) -> Habit {
             Some("steps stand in the body of an image, recipe or test: `image name { … }`"),
         );
     }
-    if let Some(meant) = ITEMS.iter().find(|item| is_close(first, item)) {
-        let fix = Some((format!("write `{meant}`"), (*meant).to_owned()));
+    if let Some(meant) = nearest(first, ITEMS) {
+        let fix = Some((format!("write `{meant}`"), meant.to_owned()));
         return Habit { fix, ..say(format!("expected an item, found `{first}`; did you mean `{meant}`?"), None) };
     }
     say(format!("expected an item, found `{first}`"), None)
@@ -183,27 +184,4 @@ fn is_reserved(word: &str) -> bool {
     const WORDS: [&str; 12] =
         ["let", "if", "then", "else", "for", "in", "match", "use", "where", "none", "true", "false"];
     WORDS.contains(&word)
-}
-
-/// Whether two words differ in at most a third of their letters.
-fn is_close(word: &str, known: &str) -> bool {
-    if word.len() > 3 * known.len() {
-        return false;
-    }
-    let known: Vec<char> = known.chars().collect();
-    let mut costs: Vec<usize> = (0..=known.len()).collect();
-    for (row, letter) in word.chars().enumerate() {
-        let mut diagonal = row;
-        let mut left = row + 1;
-        for (cost, other) in costs.iter_mut().skip(1).zip(&known) {
-            let best = (diagonal + usize::from(letter != *other)).min(*cost + 1).min(left + 1);
-            diagonal = *cost;
-            left = best;
-            *cost = best;
-        }
-        if let Some(first) = costs.first_mut() {
-            *first = row + 1;
-        }
-    }
-    costs.last().is_some_and(|distance| *distance * 3 <= known.len())
 }
