@@ -26,6 +26,9 @@ pub const MAX_BYTES: usize = 1 << 20;
 /// The deepest that brackets may be nested.
 pub const MAX_NESTING: usize = 256;
 
+/// The deepest that expressions and statements may lie in others; operators and members count, brackets or not.
+const MAX_DEPTH: usize = 512;
+
 /// The most diagnostics of one file.
 const MAX_DIAGNOSTICS: usize = 100;
 

@@ -262,11 +262,20 @@ impl Tree {
     pub fn leaves(&self) -> Vec<&str> {
         let mut leaves = Vec::new();
         let mut end = 0;
-        for (root, start) in self.roots().zip(&self.starts) {
-            let first = *start as usize + root.node.start as usize;
-            leaves.extend(tokens(slice(&self.text, end..first), 0).map(|token| token.text));
-            root.leaves(&mut leaves);
-            end = *start as usize + root.node.end as usize;
+        for (piece, base) in self.pieces.iter().zip(&self.starts) {
+            let base = *base as usize;
+            for node in &piece.nodes {
+                let start = base + node.start as usize;
+                leaves.extend(tokens(slice(&self.text, end..start), 0).map(|token| token.text));
+                end = end.max(start);
+                if node.kind.is_token() {
+                    end = base + node.end as usize;
+                    leaves.push(slice(&self.text, start..end));
+                }
+            }
+            let last = base + piece.nodes.first().map_or(0, |root| root.end) as usize;
+            leaves.extend(tokens(slice(&self.text, end..last), 0).map(|token| token.text));
+            end = end.max(last);
         }
         leaves.extend(tokens(slice(&self.text, end..self.text.len()), 0).map(|token| token.text));
         leaves
@@ -330,20 +339,6 @@ impl<'t> NodeRef<'t> {
         }
         elements.extend(tokens(self.slice(end..self.node.end), end).map(Element::Token));
         elements
-    }
-
-    fn leaves(self, into: &mut Vec<&'t str>) {
-        if self.kind().is_token() {
-            into.push(self.text());
-            return;
-        }
-        let mut end = self.node.start;
-        for child in self.children() {
-            into.extend(tokens(self.slice(end..child.start()), 0).map(|token| token.text));
-            end = child.end();
-            child.leaves(into);
-        }
-        into.extend(tokens(self.slice(end..self.node.end), 0).map(|token| token.text));
     }
 }
 

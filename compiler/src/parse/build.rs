@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, syntax};
 use crate::span::{Location, ModuleId, Span};
 use crate::syntax::{Children, Kind, NodeRef};
 
+use super::MAX_DEPTH;
 use super::grammar::docs_start;
 use super::literal::{Number, number};
 
@@ -266,8 +267,20 @@ impl<'t> Builder<'t> {
     }
 
     fn statement(&mut self, node: NodeRef<'t>) -> Statement {
+        self.depth += 1;
+        let kind = if self.depth > MAX_DEPTH {
+            self.report(syntax::too_deep(self.at(span(node))));
+            StatementKind::Error
+        } else {
+            self.statement_kind(node)
+        };
+        self.depth -= 1;
+        Statement { kind, span: span(node) }
+    }
+
+    fn statement_kind(&mut self, node: NodeRef<'t>) -> StatementKind {
         let mut parts = node.children().peekable();
-        let kind = match node.kind() {
+        match node.kind() {
             Kind::Field | Kind::FieldColon => StatementKind::Field(self.field(node)),
             Kind::Step => self.step(node),
             Kind::Use => {
@@ -305,8 +318,7 @@ impl<'t> Builder<'t> {
                 StatementKind::Match { subject, arms: self.block_arms(&mut parts) }
             }
             _ => StatementKind::Error,
-        };
-        Statement { kind, span: span(node) }
+        }
     }
 
     fn step(&mut self, node: NodeRef<'t>) -> StatementKind {

@@ -5,11 +5,9 @@ use crate::diagnostic::syntax;
 use crate::span::Span;
 use crate::syntax::{Children, Kind, NodeRef, TokenKind, tokens};
 
+use super::MAX_DEPTH;
 use super::build::{Builder, Parts, span, take};
 use super::literal::{Number, number};
-
-/// How deep an expression may lie in others, operators and members counted.
-const MAX_DEPTH: usize = 512;
 
 /// How strongly an operator binds, from 1. Comparisons do not chain.
 fn strength(op: BinaryOp) -> u8 {

@@ -21,11 +21,14 @@ use generated::{Grammar, Rule};
 /// Parser calls that a byte of input may cost. Measured: the worst of the growth tests needs less than half.
 const CALLS_A_BYTE: usize = 400;
 
-/// The tree of a text, or nothing where pest met one of its limits.
+/// How deep nodes may lie in one another; brackets alone are stopped before.
+const MAX_DEPTH: usize = 2048;
+
+/// The tree of a text, or nothing where it is too deep or pest met one of its limits.
 pub(super) fn tree(text: &str) -> Option<Tree> {
     raise_call_limit(text.len());
     let pairs = Grammar::parse(Rule::file, text).ok()?;
-    Some(Nodes::new(text).build(pairs))
+    Nodes::new(text).build(pairs)
 }
 
 /// pest's limit is one for the process, so it only ever grows: a short text must not cut off a long one that another
@@ -69,12 +72,15 @@ impl<'t> Nodes<'t> {
         }
     }
 
-    fn build(mut self, pairs: Pairs<'_, Rule>) -> Tree {
+    fn build(mut self, pairs: Pairs<'_, Rule>) -> Option<Tree> {
         for token in pairs.tokens() {
             match token {
                 Token::Start { rule, pos } => {
                     if let Some(kind) = kind(rule) {
                         self.start(kind, pos.pos());
+                    }
+                    if self.open.len() > MAX_DEPTH {
+                        return None;
                     }
                 }
                 Token::End { rule, pos } => {
@@ -84,7 +90,7 @@ impl<'t> Nodes<'t> {
                 }
             }
         }
-        Tree { text: Arc::from(self.text), pieces: self.pieces, starts: self.starts }
+        Some(Tree { text: Arc::from(self.text), pieces: self.pieces, starts: self.starts })
     }
 
     fn start(&mut self, kind: Kind, at: usize) {

@@ -2,6 +2,11 @@
 
 mod corpus;
 mod examples;
+mod formatting;
 mod performance;
+mod random;
 mod render;
+mod samples;
+mod shell;
+mod syntax;
 mod world;

@@ -1,0 +1,157 @@
+//! The formatter: stable, lossless in meaning and comments, and as the language's own samples are written.
+
+use imgc_compiler::ModuleId;
+use imgc_compiler::format::format;
+use imgc_compiler::parse::{Parsed, parse};
+use imgc_compiler::syntax::Tree;
+
+use crate::random::Random;
+use crate::samples::{samples, tries};
+
+fn parsed(text: &str) -> Parsed {
+    parse(text, ModuleId(0))
+}
+
+fn formatted(text: &str) -> String {
+    format(&parsed(text))
+}
+
+/// The abstract tree without positions.
+fn meaning(parsed: &Parsed) -> String {
+    let tree = format!("{:?}", parsed.module.items);
+    let mut pieces = tree.split("Span { ");
+    let mut meaning = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        meaning.push_str(piece.split_once(" }").map_or("", |(_, rest)| rest));
+    }
+    meaning
+}
+
+fn comments(tree: &Tree) -> Vec<String> {
+    let leaves = tree.leaves().into_iter().filter(|leaf| leaf.starts_with("//"));
+    // Comments that met on one line are one.
+    let mut comments: Vec<String> = leaves
+        .flat_map(|leaf| {
+            leaf.split(" //")
+                .map(|comment| comment.trim().trim_start_matches('/').trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    comments.sort();
+    comments
+}
+
+fn check(text: &str) {
+    let before = parsed(text);
+    let once = format(&before);
+    let after = parsed(&once);
+    let twice = format(&after);
+    let differs = once.lines().zip(twice.lines()).find(|(one, other)| one != other);
+    assert_eq!(twice, once, "not stable at {differs:?}");
+    assert_eq!(comments(&after.tree), comments(&before.tree), "comments changed:\n{text}\n---\n{once}");
+    if before.diagnostics.is_empty() {
+        assert_eq!(after.diagnostics, [], "broke:\n{text}\n---\n{once}");
+        assert_eq!(meaning(&after), meaning(&before), "meaning changed:\n{text}\n---\n{once}");
+    }
+}
+
+#[test]
+fn samples_keep_their_meaning() {
+    for (_, text) in samples() {
+        check(&text);
+    }
+}
+
+#[test]
+fn blanks_and_comments_anywhere_keep_the_meaning() {
+    for (path, text) in samples() {
+        let mut random = Random(7 + text.len() as u64);
+        let tree = parsed(&text).tree;
+        let leaves = tree.leaves();
+        for attempt in 0..tries().min(2_000) / 10 {
+            let mut changed = String::new();
+            let mut after_comment = false;
+            for leaf in &leaves {
+                let blank = leaf.trim().is_empty();
+                if blank && random.below(12) == 0 {
+                    let note = format!("n{attempt}");
+                    let with = match random.below(6) {
+                        0 => " ".to_owned(),
+                        1 => "\n".to_owned(),
+                        2 => "\n\n\n".to_owned(),
+                        3 => format!(" // {note}\n"),
+                        4 => format!("\n// {note}\n\n"),
+                        _ => format!("\n/// {note}\n"),
+                    };
+                    let line_end = after_comment && !with.starts_with('\n');
+                    changed.push_str(if line_end { "\n" } else { "" });
+                    changed.push_str(&with);
+                } else {
+                    changed.push_str(leaf);
+                }
+                after_comment = leaf.starts_with("//");
+            }
+            check(&changed);
+            assert!(path.exists());
+        }
+    }
+}
+
+#[test]
+fn broken_items_stay() {
+    let text = "let   a=1\n\nimage   b {\n   from =   \n}\n\nlet c   = 5M\nlet   d=2 3\n";
+    assert_eq!(formatted(text), "let a = 1\n\nimage   b {\n   from =   \n}\n\nlet c   = 5M\nlet d = 2 3\n");
+}
+
+#[test]
+fn layout() {
+    let text = r#"
+// first
+
+param a:Int=1
+let b=[1,2,
+3,] // why
+output   c =  oci.archive(web, cmd: ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "c"])
+image web{from=rootfs.debian(suite:"bookworm")
+
+
+use apt.install([ "nginx" ])
+sh "a"{script="x",timeout=5m}
+sh "b" {
+script="""
+  one
+
+    two
+  """
+env={A="b"}, network=false }
+// last
+}
+"#;
+    let expected = r#"// first
+
+param a: Int = 1
+let b = [1, 2, 3] // why
+output c = oci.archive(
+  web,
+  cmd: ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "c"],
+)
+
+image web {
+  from = rootfs.debian(suite: "bookworm")
+
+  use apt.install(["nginx"])
+  sh "a" { script = "x", timeout = 5m }
+  sh "b" {
+    script = """
+      one
+
+        two
+      """
+    env = { A = "b" }
+    network = false
+  }
+  // last
+}
+"#;
+    assert_eq!(formatted(text), expected);
+}
