@@ -23,13 +23,17 @@ pub struct Layer {
     pub epoch: i64,
     /// What the source said about how its containers run; steps inherit its environment.
     pub config: ImageConfig,
+    /// What the backend needs besides to find the layer again, in a form of its own: the id of a snapshot, the name of
+    /// an image in an engine, the memory class and object of a memory part. Null where digests say everything.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub detail: serde_json::Value,
 }
 
 impl Layer {
     /// A layer whose state is its content: the chain as it stands in the store.
     pub fn content(backend: &str, chain: Vec<LayerId>, epoch: i64, config: ImageConfig) -> Self {
         let state = State::content(chain.iter().map(|id| id.0), config.digest());
-        Self { backend: backend.to_owned(), state, chain, epoch, config }
+        Self { backend: backend.to_owned(), state, chain, epoch, config, detail: serde_json::Value::Null }
     }
 
     /// This layer with one more on top; with none (the step changed nothing) it is this layer again.

@@ -27,6 +27,8 @@ struct StoredLayer {
     epoch: i64,
     #[serde(default)]
     config: ImageConfig,
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    detail: serde_json::Value,
 }
 
 impl NodeResult {
@@ -86,16 +88,18 @@ impl StoredLayer {
             top: layer.chain.iter().skip(below).copied().collect(),
             epoch: layer.epoch,
             config: layer.config.clone(),
+            detail: layer.detail.clone(),
         }
     }
 
     fn layer(self, on: Option<&Layer>) -> Option<Layer> {
         let chain = match (self.below, on) {
-            (0, _) => self.top,
+            (0, _) => self.top.clone(),
             (below, Some(on)) if below == on.chain.len() => on.chain.iter().copied().chain(self.top).collect(),
             (_, _) => return None,
         };
-        Some(Layer { backend: self.backend, state: self.state, chain, epoch: self.epoch, config: self.config })
+        let Self { backend, state, epoch, config, detail, .. } = self;
+        Some(Layer { backend, state, chain, epoch, config, detail })
     }
 }
 
