@@ -16,9 +16,10 @@ use rustix::mount::{
 
 use crate::protocol::Overlay;
 
-/// Features that would put what only this kernel or mount understands into a layer, and sync that layers do not need.
+/// Features that would put what only this kernel or mount understands into a layer are off. For redirects `nofollow`
+/// is that: `off` may mean `follow`, which `userxattr` forbids.
 const OPTIONS: [(&CStr, &CStr); 4] =
-    [(c"redirect_dir", c"off"), (c"metacopy", c"off"), (c"index", c"off"), (c"xino", c"off")];
+    [(c"redirect_dir", c"nofollow"), (c"metacopy", c"off"), (c"index", c"off"), (c"xino", c"off")];
 
 /// Mounts `overlay` on the directory `at`, in this process's mount namespace.
 ///

@@ -4,7 +4,7 @@ use std::io::PipeWriter;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, waitpid};
+use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, wait};
 
 use crate::accounts::Account;
 use crate::protocol::{Failure, Network, Reply, Root, Run, SCRIPT, send};
@@ -51,7 +51,7 @@ fn supervise(run: &Run, translator: Option<&Translator>, answer: &mut PipeWriter
 /// Waits for the program and for every orphan of the namespace until the program has ended.
 fn reap(program: Pid, signals: Blocked) -> Reply {
     loop {
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == program {
                 let signal = status.terminating_signal().map(Reply::Signal);
                 return signal.unwrap_or(Reply::Code(status.exit_status().unwrap_or(-1)));

@@ -25,6 +25,7 @@ pub const ARGUMENT: &str = "step-init";
 pub fn main() -> ExitCode {
     // Ctrl-C on the terminal is imgc's to handle; a group of its own keeps the keeper out of it.
     let _ = rustix::process::setsid();
+    sys::keep_descriptors_from_programs();
     let Ok(control) = control() else { return ExitCode::FAILURE };
     let mut keeper = Keeper { control, mount: None, guarded: Vec::new(), tool: None, translator: None };
     match keeper.serve() {
