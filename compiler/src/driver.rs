@@ -1,5 +1,7 @@
 //! The stages in order: what `imgc check` and `imgc plan` ask for.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most items are not what is asked for")]
+
 use imgc_plan::Plan;
 
 use crate::core::{Item, Program};

@@ -1,6 +1,11 @@
 //! Runs the checked program: params get values, images their steps. Pure, without recursion of the program's own
 //! functions, and counted: the same program stops at the same expression on every machine.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the checker has refused every other form, so all of them stop alike"
+)]
+
 mod arguments;
 mod body;
 mod expr;
@@ -48,6 +53,9 @@ pub(crate) enum Stop {
 }
 
 type Known<T = Value> = Result<T, Stop>;
+
+/// Defaults of the fields of a step kind.
+type Defaults = Arc<Vec<(Arc<str>, Known)>>;
 
 /// A module with arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,7 +144,7 @@ pub(crate) struct Evaluator<'a> {
     /// The instance whose defaults records and the standard library use.
     first: HashMap<ModuleId, InstanceId>,
     artifact_ids: BTreeMap<(ItemId, Fields), ArtifactId>,
-    step_defaults: HashMap<ItemId, Arc<Vec<(Arc<str>, Known)>>>,
+    step_defaults: HashMap<ItemId, Defaults>,
     nodes: usize,
     steps: u64,
     elements: u64,
@@ -204,7 +212,7 @@ pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, 
     evaluator.result
 }
 
-impl<'a> Evaluator<'a> {
+impl Evaluator<'_> {
     fn report(&mut self, diagnostic: Diagnostic) -> Stop {
         if !self.is_stopped {
             self.result.diagnostics.push(diagnostic);

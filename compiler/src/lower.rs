@@ -1,6 +1,8 @@
 //! The evaluated graph as a [`Plan`]: what outputs reach, in dependency order, with addresses, digests of files and
 //! every default written out.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most values are no part of the graph")]
+
 mod asked;
 mod names;
 
@@ -101,7 +103,9 @@ fn order(evaluated: &Evaluated) -> Vec<NodeRef> {
     let mut outputs: Vec<_> = evaluated.outputs.iter().collect();
     outputs.sort_by(|a, b| a.0.cmp(&b.0));
     let mut wanted = Vec::new();
-    outputs.iter().for_each(|(_, value, _)| value.nodes(&mut wanted));
+    for (_, value, _) in outputs {
+        value.nodes(&mut wanted);
+    }
     open.push((root, wanted));
     while let Some((user, wanted)) = open.pop() {
         for node in wanted {
@@ -148,11 +152,11 @@ impl Lowering<'_> {
         id
     }
 
-    fn span(&self, at: Location) -> Option<SourceSpan> {
+    fn span(&self, at: Location) -> SourceSpan {
         let place = self.modules.sources.place(&at);
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (start, end) = (number(place.start), number(place.end));
-        Some(SourceSpan { file: place.path.to_string(), start, end, line: place.line })
+        SourceSpan { file: place.path.to_string(), start, end, line: place.line }
     }
 
     fn signature(&self, id: ItemId) -> Option<&Signature> {
@@ -186,7 +190,7 @@ impl Lowering<'_> {
             let work = Step { on: last, source: begin.source, label: step.label.clone(), network };
             last = self.push(Node {
                 address: Address(step.address.clone()),
-                span: self.span(step.at),
+                span: Some(self.span(step.at)),
                 platform: image.platform.clone(),
                 backend: backend.clone(),
                 kind: step.kind.to_string(),
@@ -209,7 +213,7 @@ impl Lowering<'_> {
         let key = SourceKey::new(&kind, &source.platform, &args);
         Some(self.push(Node {
             address: Address(address.to_owned()),
-            span: self.span(source.at),
+            span: Some(self.span(source.at)),
             platform: source.platform.clone(),
             backend,
             kind,
@@ -227,12 +231,14 @@ impl Lowering<'_> {
         let extension = extension(&signature.result, &artifact.args);
         let args = self.record(&artifact.args, artifact.at);
         let mut of = Vec::new();
-        args.values().for_each(|value| value.nodes(&mut of));
+        for value in args.values() {
+            value.nodes(&mut of);
+        }
         let backend = of.first().and_then(|id| self.nodes.get(id.index())).map(|node| node.backend.clone());
         let address = self.addresses.get(&id).cloned().unwrap_or_else(|| format!("artifact#{}", id.0));
         let node = self.push(Node {
             address: Address(address),
-            span: self.span(artifact.at),
+            span: Some(self.span(artifact.at)),
             platform: artifact.platform.clone(),
             backend: backend.unwrap_or_default(),
             kind,
@@ -295,7 +301,7 @@ impl Lowering<'_> {
         let mut outputs = Vec::with_capacity(evaluated.outputs.len());
         for (name, value, at) in &evaluated.outputs {
             let value = self.output(value, name, *at, &mut files);
-            outputs.push(Output { name: name.to_string(), value, span: self.span(*at) });
+            outputs.push(Output { name: name.to_string(), value, span: Some(self.span(*at)) });
         }
         outputs.sort_by(|a, b| a.name.cmp(&b.name));
         outputs

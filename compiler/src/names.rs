@@ -155,7 +155,7 @@ impl Names {
                     for name in selected {
                         match exported(modules, *target, name, modules::at(module.id, number, name.span)) {
                             Ok(id) => bind(&mut scope, diagnostics, name, Bound::Item(Ref { id, via }), is_std),
-                            Err(diagnostic) => diagnostics.push(diagnostic),
+                            Err(diagnostic) => diagnostics.push(*diagnostic),
                         }
                     }
                 }
@@ -194,9 +194,9 @@ fn import_name(import: &Import) -> Option<Name> {
 }
 
 /// An item that another module may use: exported, a param, an output, or of the standard library's externs.
-pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Location) -> Result<ItemId, Diagnostic> {
+pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Location) -> Result<ItemId, Box<Diagnostic>> {
     let Some(module) = modules.all.get(of.0 as usize) else {
-        return Err(names::unknown_export(at, &name.text, "", None));
+        return Err(Box::new(names::unknown_export(at, &name.text, "", None)));
     };
     let is_open = |item: &ast::Item| {
         item.public.is_some() || matches!(item.kind, ItemKind::Param(_) | ItemKind::Output(_) | ItemKind::Extern(_))
@@ -212,9 +212,9 @@ pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Locatio
         }
     }
     if let Some(place) = hidden {
-        return Err(names::not_exported(at, &name.text, place));
+        return Err(Box::new(names::not_exported(at, &name.text, place)));
     }
     let open = module.tree.items.iter().filter(|item| is_open(item)).filter_map(|item| item_name(&item.kind));
     let near = nearest(&name.text, open.map(|name| &*name.text));
-    Err(names::unknown_export(at, &name.text, &module.path, near))
+    Err(Box::new(names::unknown_export(at, &name.text, &module.path, near)))
 }

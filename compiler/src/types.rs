@@ -1,5 +1,7 @@
 //! Types and how they fit: data only, unaware of syntax and of where anything is defined.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most types are not what a rule is about, and are answered alike")]
+
 mod checked;
 mod fit;
 mod pattern;
@@ -196,8 +198,15 @@ impl Type {
     /// Whether it can be the key of a map, of an `image … for`, and part of an address.
     pub(crate) fn is_key(&self) -> bool {
         match self {
-            Self::Error | Self::Never | Self::Bool | Self::Int | Self::Port | Self::String | Self::Platform(_) => true,
-            Self::Literal(_) | Self::Checked(_) => true,
+            Self::Error
+            | Self::Never
+            | Self::Bool
+            | Self::Int
+            | Self::Port
+            | Self::String
+            | Self::Platform(_)
+            | Self::Literal(_)
+            | Self::Checked(_) => true,
             Self::Nominal(nominal) => nominal.is_plain_enum(),
             Self::Union(members) => members.iter().all(Self::is_key),
             _ => false,

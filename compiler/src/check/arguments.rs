@@ -29,12 +29,11 @@ impl Body<'_, '_> {
         let mut position = 0;
         let mut whole = true;
         for arg in args {
-            let index = match &arg.name {
-                Some(name) => params.iter().position(|param| param.name == name.text),
-                None => {
-                    position += 1;
-                    (position <= params.len()).then(|| position - 1)
-                }
+            let index = if let Some(name) = &arg.name {
+                params.iter().position(|param| param.name == name.text)
+            } else {
+                position += 1;
+                (position <= params.len()).then(|| position - 1)
             };
             let Some((index, param)) = index.and_then(|index| Some((index, params.get(index)?))) else {
                 whole = false;
@@ -114,20 +113,17 @@ impl Body<'_, '_> {
             if let Some(first) = used.insert(field.name.text.clone(), at) {
                 self.report(say_names::duplicate_member(at, "field", &field.name.text, first));
             }
-            match declared.iter().find(|param| param.name == field.name.text) {
-                Some(param) => {
-                    let why = format!("`{}` is declared here", param.name);
-                    let want = Want { ty: &param.ty, why: Some((param.at, &why)) };
-                    cores.push((param.name.clone(), self.expr(&field.value, Some(want)).core));
+            if let Some(param) = declared.iter().find(|param| param.name == field.name.text) {
+                let why = format!("`{}` is declared here", param.name);
+                let want = Want { ty: &param.ty, why: Some((param.at, &why)) };
+                cores.push((param.name.clone(), self.expr(&field.value, Some(want)).core));
+            } else {
+                if !field.name.text.is_empty() {
+                    let names = || declared.iter().map(|param| &*param.name);
+                    meant.extend(nearest(&field.name.text, names()));
+                    self.report(say::unknown_field(at, kind, &field.name.text, names()));
                 }
-                None => {
-                    if !field.name.text.is_empty() {
-                        let names = || declared.iter().map(|param| &*param.name);
-                        meant.extend(nearest(&field.name.text, names()));
-                        self.report(say::unknown_field(at, kind, &field.name.text, names()));
-                    }
-                    self.unchecked(&field.value);
-                }
+                self.unchecked(&field.value);
             }
         }
         let is_missing =

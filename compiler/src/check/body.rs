@@ -158,7 +158,9 @@ impl Body<'_, '_> {
         let at = self.at(kind.span);
         let name = written_path(kind);
         let Some((of, item)) = item else {
-            fields.iter().for_each(|field| self.unchecked(&field.value));
+            for field in fields {
+                self.unchecked(&field.value);
+            }
             return None;
         };
         let Item::Step { on, fields: declared, .. } = &*item else {
@@ -166,7 +168,9 @@ impl Body<'_, '_> {
                 let is_recipe = matches!(&*item, Item::Recipe { .. });
                 self.report(say::not_a_step(at, &name, is_recipe));
             }
-            fields.iter().for_each(|field| self.unchecked(&field.value));
+            for field in fields {
+                self.unchecked(&field.value);
+            }
             return None;
         };
         self.fits_platform(&name, on, of, kind.span, say_platform::wrong_step);

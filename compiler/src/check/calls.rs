@@ -48,7 +48,7 @@ impl Body<'_, '_> {
         match names::exported(self.checker.modules, module, name, self.at(name.span)) {
             Ok(id) => Some(Ref { id, via }),
             Err(diagnostic) => {
-                self.report(diagnostic);
+                self.report(*diagnostic);
                 None
             }
         }
@@ -317,9 +317,8 @@ fn platform_index(index: &PlatformIndex, params: &[Param], arguments: &Arguments
     let param = params.get(position);
     let default = param.and_then(|param| param.default.as_ref()).map(|default| &default.kind);
     match (given, default, param.map(|param| &param.ty)) {
-        (Some(Type::Platform(pattern)), _, _) => pattern.clone(),
         (None, Some(Kind::Value(Value::Platform(platform))), _) => Pattern::of(platform),
-        (None, _, Some(Type::Platform(pattern))) => pattern.clone(),
+        (Some(Type::Platform(pattern)), _, _) | (None, _, Some(Type::Platform(pattern))) => pattern.clone(),
         (Some(other), _, _) | (None, _, Some(other)) => Body::platform_of(other).unwrap_or(Pattern::ANY),
         (None, _, None) => Pattern::ANY,
     }

@@ -112,13 +112,12 @@ impl Body<'_, '_> {
 
     fn platform_literal(&mut self, platform: &crate::ast::Platform, span: Span) -> Typed {
         let pattern = self.pattern(platform);
-        match pattern.exact() {
-            Some(exact) => self.typed(Kind::Value(Value::Platform(Arc::new(exact))), span, Type::Platform(pattern)),
-            None => {
-                let at = self.at(span);
-                self.report(say_platform::pattern_as_value(at, &pattern));
-                self.poison(span)
-            }
+        if let Some(exact) = pattern.exact() {
+            self.typed(Kind::Value(Value::Platform(Arc::new(exact))), span, Type::Platform(pattern))
+        } else {
+            let at = self.at(span);
+            self.report(say_platform::pattern_as_value(at, &pattern));
+            self.poison(span)
         }
     }
 

@@ -147,23 +147,20 @@ impl Body<'_, '_> {
 
     /// The value of a `let` or output with its type.
     fn value(&mut self, value: &Let) -> (Expr, Type) {
-        match &value.ty {
-            Some(written) => {
-                let ty = self.written(written);
-                let why = Some((self.at(written.span), "this is its type"));
-                let typed = self.expr(&value.value, Some(Want { ty: &ty, why }));
-                // What is more exact than the annotation stays known.
-                let more = matches!(ty, Type::Image(..) | Type::Artifact(..) | Type::Source(..) | Type::Platform(_));
-                (typed.core, if more && !typed.ty.is_error() { typed.ty } else { ty })
+        if let Some(written) = &value.ty {
+            let ty = self.written(written);
+            let why = Some((self.at(written.span), "this is its type"));
+            let typed = self.expr(&value.value, Some(Want { ty: &ty, why }));
+            // What is more exact than the annotation stays known.
+            let more = matches!(ty, Type::Image(..) | Type::Artifact(..) | Type::Source(..) | Type::Platform(_));
+            (typed.core, if more && !typed.ty.is_error() { typed.ty } else { ty })
+        } else {
+            let typed = self.infer(&value.value);
+            if matches!(typed.core.kind, Kind::Value(crate::evaluate::Value::None)) && item_is_let(self) {
+                let at = self.at(value.value.span);
+                self.report(say::untyped_none(at, &value.name.text));
             }
-            None => {
-                let typed = self.infer(&value.value);
-                if matches!(typed.core.kind, Kind::Value(crate::evaluate::Value::None)) && item_is_let(self) {
-                    let at = self.at(value.value.span);
-                    self.report(say::untyped_none(at, &value.name.text));
-                }
-                (typed.core, typed.ty)
-            }
+            (typed.core, typed.ty)
         }
     }
 
@@ -199,17 +196,14 @@ impl Body<'_, '_> {
 
     fn function(&mut self, params: &[ast::Param], result: Option<&ast::TypeExpr>, value: &ast::Expr) -> Item {
         let params = self.params(params, "param");
-        let (result, body) = match result {
-            Some(written) => {
-                let ty = self.written(written);
-                let why = Some((self.at(written.span), "this is what it gives"));
-                let typed = self.expr(value, Some(Want { ty: &ty, why }));
-                (ty, typed)
-            }
-            None => {
-                let typed = self.infer(value);
-                (typed.ty.clone(), typed)
-            }
+        let (result, body) = if let Some(written) = result {
+            let ty = self.written(written);
+            let why = Some((self.at(written.span), "this is what it gives"));
+            let typed = self.expr(value, Some(Want { ty: &ty, why }));
+            (ty, typed)
+        } else {
+            let typed = self.infer(value);
+            (typed.ty.clone(), typed)
         };
         Item::Fn { params, result, body: body.core }
     }
@@ -267,12 +261,11 @@ impl Body<'_, '_> {
             checked
         });
         let key = self.locals.first().map(|local| local.ty.clone()).filter(|ty| ty.is_key() && !ty.is_error());
-        let from = match self.image_field(statements, "from") {
-            Some(field) => self.infer(&field.value),
-            None => {
-                self.report(say::no_from(at, &name.text));
-                self.poison(name.span)
-            }
+        let from = if let Some(field) = self.image_field(statements, "from") {
+            self.infer(&field.value)
+        } else {
+            self.report(say::no_from(at, &name.text));
+            self.poison(name.span)
         };
         if let Some(machine) = self.image_field(statements, "machine") {
             let at = self.at(machine.name.span);

@@ -192,16 +192,13 @@ impl Body<'_, '_> {
         let mut used = Used::new();
         for field in fields {
             self.once(&mut used, "field", field);
-            match nominal.fields().iter().find(|known| known.name == field.name.text) {
-                Some(known) => {
-                    cores.push((known.name.clone(), self.expr(&field.value, Some(want.with(&known.ty))).core))
-                }
-                None => {
-                    let at = self.at(field.name.span);
-                    let names = nominal.fields().iter().map(|field| &*field.name);
-                    self.report(say::unknown_field(at, &nominal.name, &field.name.text, names));
-                    self.infer(&field.value);
-                }
+            if let Some(known) = nominal.fields().iter().find(|known| known.name == field.name.text) {
+                cores.push((known.name.clone(), self.expr(&field.value, Some(want.with(&known.ty))).core));
+            } else {
+                let at = self.at(field.name.span);
+                let names = nominal.fields().iter().map(|field| &*field.name);
+                self.report(say::unknown_field(at, &nominal.name, &field.name.text, names));
+                self.infer(&field.value);
             }
         }
         let mut spread_cores = Vec::with_capacity(spreads.len());
@@ -386,7 +383,7 @@ impl Body<'_, '_> {
             let heads = heads.iter().map(|head| this.head(head)).collect();
             let condition = condition.map(|condition| Box::new(this.condition(condition)));
             let (key_want, value_want) = match asked {
-                Some((want, Type::Map(k, v))) => (Some(want.with(&**k)), Some(want.with(&**v))),
+                Some((want, Type::Map(k, v))) => (Some(want.with(k)), Some(want.with(v))),
                 Some(_) | None => (None, None),
             };
             let key_typed = this.expr(key, key_want);

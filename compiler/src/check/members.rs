@@ -275,8 +275,14 @@ impl Body<'_, '_> {
                 _ => Type::Error,
             },
             Builtin::Split => list(Type::String),
-            Builtin::Replace | Builtin::Trim | Builtin::Lower | Builtin::Upper => Type::String,
-            Builtin::Os | Builtin::Arch | Builtin::FileName | Builtin::FileText => Type::String,
+            Builtin::Replace
+            | Builtin::Trim
+            | Builtin::Lower
+            | Builtin::Upper
+            | Builtin::Os
+            | Builtin::Arch
+            | Builtin::FileName
+            | Builtin::FileText => Type::String,
             Builtin::Distro => Type::String.optional(),
             Builtin::PlatformOf => Type::Platform(Self::platform_of(base).unwrap_or(Pattern::ANY)),
             Builtin::DirFile => Type::File,

@@ -118,7 +118,7 @@ impl Body<'_, '_> {
                 let written = self.pattern(platform);
                 match subject.required() {
                     Type::Platform(of) if of.and(&written).is_none() && !whole => {
-                        self.report(say::impossible_arm(at, of))
+                        self.report(say::impossible_arm(at, of));
                     }
                     Type::Platform(_) => {
                         let before = covered.platforms.iter().any(|known| known.holds(&written));

@@ -69,7 +69,7 @@ impl Body<'_, '_> {
                 match names::exported(self.checker.modules, module, name, self.at(name.span)) {
                     Ok(id) => Some(id),
                     Err(diagnostic) => {
-                        self.report(diagnostic);
+                        self.report(*diagnostic);
                         None
                     }
                 }

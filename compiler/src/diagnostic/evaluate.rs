@@ -1,4 +1,4 @@
-//! IMG5xxx: evaluation and plan.
+//! `IMG5xxx`: evaluation and plan.
 
 use super::Diagnostic;
 use super::names::suggest;

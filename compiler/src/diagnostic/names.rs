@@ -1,4 +1,4 @@
-//! IMG1xxx: names, modules and imports.
+//! `IMG1xxx`: names, modules and imports.
 
 use super::{Applicability, Diagnostic};
 use crate::span::{Location, Span};

@@ -1,4 +1,4 @@
-//! IMG3xxx: platforms and stages.
+//! `IMG3xxx`: platforms and stages.
 
 use super::Diagnostic;
 use super::names::suggest;

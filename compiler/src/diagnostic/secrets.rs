@@ -1,4 +1,4 @@
-//! IMG4xxx: secrets.
+//! `IMG4xxx`: secrets.
 
 use super::Diagnostic;
 use crate::span::Location;

@@ -1,4 +1,6 @@
-//! IMG2xxx: types, fields, arguments.
+//! `IMG2xxx`: types, fields, arguments.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "most types need no advice")]
 
 use super::Diagnostic;
 use super::names::suggest;

@@ -1,6 +1,7 @@
 //! Bodies: which steps an image has, with which values and under which addresses.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::core::{Head, Item, Param, Statement, Step};
@@ -8,7 +9,7 @@ use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 
 use super::escaped;
-use super::{Evaluator, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
+use super::{Defaults, Evaluator, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
 
 /// An image while its body runs.
 pub(super) struct Building {
@@ -122,7 +123,7 @@ impl<'a> Evaluator<'a> {
                     row.bind(frame, head);
                     let outer = building.keys.len();
                     let key = row.key.to_text().unwrap_or_default();
-                    building.keys.push_str(&format!("[{key}]"));
+                    let _ = write!(building.keys, "[{key}]");
                     let done = self.statements(frame, building, body);
                     building.keys.truncate(outer);
                     done?;
@@ -166,7 +167,7 @@ impl<'a> Evaluator<'a> {
         let count = building.uses.entry(address.clone()).or_insert(0);
         *count += 1;
         if *count > 1 {
-            address.push_str(&format!("#{count}"));
+            let _ = write!(address, "#{count}");
         }
         let outer = std::mem::replace(&mut building.prefix, address);
         let keys = std::mem::take(&mut building.keys);
@@ -227,7 +228,7 @@ impl<'a> Evaluator<'a> {
             let count = building.uses.entry(address.clone()).or_insert(0);
             *count += 1;
             if *count > 1 {
-                address.push_str(&format!("#{count}"));
+                let _ = write!(address, "#{count}");
             }
         }
         if let Some(first) = building.addresses.insert(address.clone(), step.label_at) {
@@ -245,7 +246,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The defaults of a step kind, evaluated once.
-    fn defaults_of(&mut self, step: &Step) -> Known<Arc<Vec<(Arc<str>, Known)>>> {
+    fn defaults_of(&mut self, step: &Step) -> Known<Defaults> {
         if let Some(known) = self.step_defaults.get(&step.kind.id) {
             return Ok(known.clone());
         }

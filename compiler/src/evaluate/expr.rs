@@ -17,6 +17,7 @@ use super::{
 
 impl<'a> Evaluator<'a> {
     /// The value of an expression.
+    #[expect(clippy::too_many_lines, reason = "one flat match, an arm a form")]
     pub(super) fn eval(&mut self, frame: &mut Frame, expr: &'a Expr) -> Known {
         self.step(expr.at)?;
         match &expr.kind {

@@ -32,6 +32,7 @@ impl Fit {
 }
 
 /// Whether `found` fits where `expected` is asked. The more exact fits the less exact.
+#[expect(clippy::match_same_arms, reason = "each line is a rule, and their order matters")]
 pub(crate) fn fit(found: &Type, expected: &Type) -> Fit {
     match (found, expected) {
         (Type::Error | Type::Never, _) | (_, Type::Error) => Fit::Yes,
@@ -98,7 +99,7 @@ fn platform_fits(found: &PlatformIndex, expected: &PlatformIndex) -> bool {
 fn format_fits(found: &FormatIndex, expected: &FormatIndex) -> bool {
     match (found, expected) {
         (FormatIndex::Of(a), FormatIndex::Of(b)) => a.is_subset(b),
-        (_, FormatIndex::Any) | (FormatIndex::Path(_), _) | (_, FormatIndex::Path(_)) => true,
+        (_, FormatIndex::Any | FormatIndex::Path(_)) | (FormatIndex::Path(_), _) => true,
         (FormatIndex::Any, FormatIndex::Of(_)) => false,
     }
 }

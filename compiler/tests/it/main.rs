@@ -4,6 +4,7 @@ mod corpus;
 mod examples;
 mod formatting;
 mod performance;
+mod properties;
 mod random;
 mod render;
 mod samples;

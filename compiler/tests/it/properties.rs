@@ -1,0 +1,186 @@
+//! What fingerprints depend on: values and files, and nothing of how a program is written down.
+
+use std::collections::BTreeMap;
+
+use imgc_compiler::ModuleId;
+use imgc_plan::{Digest, Fingerprint, Plan, State, Work};
+use proptest::prelude::*;
+
+use crate::world::MapWorld;
+
+/// Every node's fingerprint, by address. The state of a parent is made of the parent's own fingerprint, as where every
+/// step leaves other bytes.
+fn fingerprints(plan: &Plan) -> BTreeMap<String, Fingerprint> {
+    let mut states: Vec<State> = Vec::new();
+    let mut found = BTreeMap::new();
+    for id in plan.ids() {
+        let parents: Vec<State> = plan.parents(id).iter().map(|parent| states[parent.index()].clone()).collect();
+        let mut fingerprint = imgc_plan::fingerprint(plan, id, &parents);
+        if let Work::Source(source) = &plan.node(id).work {
+            // Nothing is locked here; what it would be locked under stands for it.
+            fingerprint = Fingerprint(Digest::of(&[fingerprint.0, source.key.0.0].concat()).0);
+        }
+        states.push(State::Made(fingerprint));
+        found.insert(plan.node(id).address.to_string(), fingerprint);
+    }
+    found
+}
+
+fn plan_of(world: &MapWorld) -> Plan {
+    let planned = imgc_compiler::plan(world, "main.imgc");
+    let said = crate::render::diagnostics(&planned.diagnostics, &planned.sources);
+    planned.plan.unwrap_or_else(|| panic!("{said}"))
+}
+
+fn world_of(program: &str) -> MapWorld {
+    let mut world = MapWorld::of(program);
+    world.files.insert("site/index.html".to_owned(), b"Hello".to_vec());
+    world.files.insert("site/style.css".to_owned(), b"p {}".to_vec());
+    world.files.insert("one.txt".to_owned(), b"1".to_vec());
+    world
+}
+
+/// Items of a program with everything in it; `{greeting}` and `{word}` are names of locals.
+const ITEMS: [&str; 8] = [
+    "param size: Size = 4GiB where size in 2GiB..=8GiB",
+    "let {greeting} = \"hello\"",
+    "fn shout({word}: String) -> String = \"\\{{word}.upper()}!\"",
+    "recipe greet(who: String) on linux/* {\n  let {word} = shout(who)\n  sh \"greet\" { script = \"echo \\{{word}} \\{{greeting}}\" }\n}",
+    "image base {\n  from = rootfs.scratch()\n  use greet(\"base\")\n  copy \"site\" { src = dir(\"./site\"), dest = \"/srv\" }\n}",
+    "image web {\n  from = base\n  for {word} in [\"a\", \"b\"] { write \"w\" { dest = \"/\\{{word}}\", text = {word} } }\n  copy \"one\" { src = file(\"one.txt\"), dest = \"/one\", mode = 0o600 }\n}",
+    "output container = oci.archive(web, cmd: [\"/bin/sh\"])",
+    "output vm = disk.image(base, size: size)",
+];
+
+fn program(order: &[usize], greeting: &str, word: &str) -> String {
+    let items = order.iter().map(|n| ITEMS[*n].replace("{greeting}", greeting).replace("{word}", word));
+    items.collect::<Vec<_>>().join("\n\n")
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z]{3,8}x".prop_map(|name| name)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn order_and_names_of_locals_do_not_count(
+        order in Just((0..ITEMS.len()).collect::<Vec<_>>()).prop_shuffle(),
+        greeting in name(),
+        word in name(),
+    ) {
+        prop_assume!(greeting != word);
+        let plain = plan_of(&world_of(&program(&[0, 1, 2, 3, 4, 5, 6, 7], "greeting", "word")));
+        let other = plan_of(&world_of(&program(&order, &greeting, &word)));
+        prop_assert_eq!(fingerprints(&plain), fingerprints(&other));
+        // Nor does it count for the order of nodes.
+        let addresses = |plan: &Plan| plan.nodes.iter().map(|node| node.address.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(addresses(&plain), addresses(&other));
+    }
+
+    #[test]
+    fn layout_and_comments_do_not_count(breaks in prop::collection::vec(0_usize..4, 24), comment in "[ a-z]{0,20}") {
+        let plain = program(&[0, 1, 2, 3, 4, 5, 6, 7], "greeting", "word");
+        let mut breaks = breaks.into_iter().cycle();
+        let mut loose = String::new();
+        for line in plain.lines() {
+            match breaks.next() {
+                Some(0) => loose.push_str(&format!("{line} // {comment}\n")),
+                Some(1) => loose.push_str(&format!("\n   {}\n", line.trim())),
+                Some(2) => loose.push_str(&format!("// {comment}\n{line}\n\n")),
+                _ => loose.push_str(&format!("{line}\n")),
+            }
+        }
+        let (plain, loose) = (world_of(&plain), world_of(&loose));
+        prop_assert_eq!(fingerprints(&plan_of(&plain)), fingerprints(&plan_of(&loose)));
+    }
+
+    #[test]
+    fn a_file_counts_where_it_is_used(content in "[a-z]{2,9}", which in 0_usize..3) {
+        let world = world_of(&program(&[0, 1, 2, 3, 4, 5, 6, 7], "greeting", "word"));
+        let before = fingerprints(&plan_of(&world));
+        let (file, begins) = [
+            ("site/index.html", "base/copy \"site\""),
+            ("site/new.html", "base/copy \"site\""),
+            ("one.txt", "web/copy \"one\""),
+        ][which];
+        let mut changed = world;
+        changed.files.insert(file.to_owned(), content.into_bytes());
+        let after = fingerprints(&plan_of(&changed));
+        let differ: Vec<&String> = before.iter().filter(|(at, f)| after[*at] != **f).map(|(at, _)| at).collect();
+        let expected: Vec<&str> = match begins {
+            "web/copy \"one\"" => vec!["container", "web/copy \"one\""],
+            _ => vec!["base/copy \"site\"", "container", "vm", "web/copy \"one\"", "web/write \"w\"[a]", "web/write \"w\"[b]"],
+        };
+        prop_assert_eq!(differ, expected);
+    }
+}
+
+#[test]
+fn formatting_does_not_count() {
+    let plain = program(&[0, 1, 2, 3, 4, 5, 6, 7], "greeting", "word");
+    let formatted = imgc_compiler::format::format(&imgc_compiler::parse::parse(&plain, ModuleId(0)));
+    assert_ne!(plain, formatted);
+    assert_eq!(fingerprints(&plan_of(&world_of(&plain))), fingerprints(&plan_of(&world_of(&formatted))));
+}
+
+/// A step with every argument, and for each argument another value: each change alters its node and what follows.
+#[test]
+fn each_argument_counts() {
+    let step = |name: &str, value: &str| {
+        let mut fields: BTreeMap<&str, &str> = BTreeMap::from([
+            ("script", "\"true\""),
+            ("env", "{ A = \"1\" }"),
+            ("user", "\"root\""),
+            ("workdir", "\"/\""),
+            ("timeout", "30m"),
+            ("retries", "0"),
+            ("exit_codes", "[0]"),
+            ("disconnect", "\"error\""),
+            ("network", "true"),
+            ("cache", "auto"),
+        ]);
+        if !name.is_empty() {
+            fields.insert(name, value);
+        }
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let program = format!(
+            "image a {{ from = rootfs.scratch()\n sh \"before\" {{ script = \"true\" }}\n sh \"x\" {{ {} }}\n \
+             sh \"after\" {{ script = \"true\" }} }}\noutput out = oci.archive(a)\n",
+            fields.join(", ")
+        );
+        fingerprints(&plan_of(&MapWorld::of(&program)))
+    };
+    let before = step("", "");
+    let changes = [
+        ("script", "\"false\""),
+        ("env", "{ A = \"2\" }"),
+        ("env", "{ B = \"1\" }"),
+        ("user", "\"bob\""),
+        ("workdir", "\"/srv\""),
+        ("timeout", "31m"),
+        ("retries", "1"),
+        ("exit_codes", "[0, 1]"),
+        ("disconnect", "\"expected\""),
+        ("network", "false"),
+        ("cache", "never"),
+    ];
+    for (name, value) in changes {
+        let after = step(name, value);
+        let differ: Vec<&str> = before.iter().filter(|(at, f)| after[*at] != **f).map(|(at, _)| at.as_str()).collect();
+        assert_eq!(differ, ["a/sh \"after\"", "a/sh \"x\"", "out"], "{name} = {value}");
+    }
+}
+
+/// The names of labels, of images and of files of outputs are no content.
+#[test]
+fn names_do_not_count() {
+    let one = "image a { from = rootfs.scratch()\n sh \"x\" { script = \"true\" } }\noutput out = oci.archive(a)\n";
+    let two = "image b { from = rootfs.scratch()\n sh \"y\" { script = \"true\" } }\noutput into = oci.archive(b, file: \"z\")\n";
+    let values = |program| fingerprints(&plan_of(&MapWorld::of(program))).into_values().map(|f| f.to_string());
+    let (mut one, mut two): (Vec<_>, Vec<_>) = (values(one).collect(), values(two).collect());
+    one.sort();
+    two.sort();
+    assert_eq!(one, two);
+}
