@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgc_backend::Cx;
+use imgc_backend::{Cx, Fault};
 use imgc_plan::{Address, Fingerprint, NodeId, Plan};
 use imgc_store::Sharing;
 use serde::{Deserialize, Serialize};
@@ -130,8 +130,11 @@ pub async fn apply(
     options: &Options,
     cx: &Cx,
 ) -> Result<Applied, ApplyError> {
-    refuse::refuse(engine, plan, &selection.nodes)?;
+    let refused = refuse::refusals(engine, plan, &selection.nodes);
     let forced = Forced { cache: options.cache, rerun: survey::rerun(engine, plan, &options.rerun)? };
+    if refused.iter().any(|refused| refused.fault != Fault::Environment) {
+        return Err(EngineError::Refused(refused).into());
+    }
     let logs = Logs::new();
     let cx = &Cx { events: logs.sink(options.run.clone(), cx.events.clone()), ..cx.clone() };
     recover(engine, options, cx).await;
@@ -141,6 +144,7 @@ pub async fn apply(
     let lock = leased(&engine.store, &name, &waits, note).await.map_err(ApplyError::from)?;
     let sharing = share(engine).await?;
     let survey = survey::survey(engine, plan, &selection.nodes, &forced, cx).await?;
+    refuse::refuse(refused, &survey)?;
     let shared = shared(engine, plan, options, forced, logs, cx)?;
     let ended = execute(&shared, &survey, options).await;
     // Whatever happened, what was finished must be durable before anything is said.

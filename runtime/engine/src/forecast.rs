@@ -7,6 +7,7 @@ use imgc_backend::Cx;
 use imgc_plan::{Address, NodeId, Plan, spec};
 
 use crate::explain::{Cause, Renames, cause};
+use crate::refuse;
 use crate::remember::Remembered;
 use crate::result::parent_states;
 use crate::survey::{self, Forced, Found, Survey, Why};
@@ -87,7 +88,7 @@ pub async fn forecast(
     let cached = count(|s| *s == Standing::Cached);
     let pending = count(|s| matches!(s, Standing::Pending { .. }));
     let estimate = estimate(plan, &nodes);
-    let refused = crate::refuse::refusals(engine, plan, &selection.nodes);
+    let refused = refuse::harmful(refuse::refusals(engine, plan, &selection.nodes), &survey);
     Ok(Forecast { to_run: nodes.len() - cached - pending, refused, cached, pending, estimate, nodes })
 }
 

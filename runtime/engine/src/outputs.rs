@@ -1,13 +1,14 @@
 //! Puts artifacts in place: `out/` with its `SHA256SUMS`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_backend::{Artifact, Cx};
 use imgc_plan::{Address, NodeId, Plan, Platform, Sha256};
-use imgc_store::{Object, Store};
+use imgc_store::{Object, StatCache, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::result::NodeResult;
@@ -110,6 +111,7 @@ fn below(file: &str) -> Result<PathBuf, EngineError> {
 /// Returns notes about what was put in place in another way than usual.
 fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Result<Vec<String>, EngineError> {
     let mut sums = Sums::read(out_dir);
+    let known = StatCache::open(&store.root().join("placed"));
     let mut notes = Vec::new();
     for (file, artifact) in files {
         let dest = out_dir.join(below(file)?);
@@ -119,7 +121,8 @@ fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Resul
             .object(&artifact.digest)
             .map_err(EngineError::store(format!("cannot read the artifact for {}", dest.display())))?
             .ok_or_else(|| EngineError::Internal { message: format!("the artifact for {file} left the store") })?;
-        if !is_the_same(&dest, &object)? {
+        remove_stale(&dest);
+        if !is_the_same(&known, &dest, &object)? {
             if fs::symlink_metadata(&dest).is_ok_and(|meta| meta.is_dir()) {
                 notes.push(format!("{} is a directory; remove it", dest.display()));
             }
@@ -129,18 +132,35 @@ fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Resul
         sums.0.insert(file.clone(), object.sha256);
     }
     sums.write(out_dir)?;
+    if let Err(error) = known.save() {
+        // They are read again the next time, that is all.
+        tracing::debug!("the digests of placed files were not kept: {error}");
+    }
     Ok(notes)
 }
 
-/// Whether the file at `dest` has the object's bytes. They are read only where the size is right: a file that was
-/// changed by its user, a started disk for instance, must not pass for what was built.
-fn is_the_same(dest: &Path, object: &Object) -> Result<bool, EngineError> {
+/// Whether the file at `dest` has the object's bytes: a file that was changed by its user, a started disk for instance,
+/// must not pass for what was built. It is read only where its size is right and its stat is new.
+fn is_the_same(known: &StatCache, dest: &Path, object: &Object) -> Result<bool, EngineError> {
     match fs::symlink_metadata(dest) {
         Ok(meta) if meta.is_file() && meta.len() == object.size => {}
         Ok(_) | Err(_) => return Ok(false),
     }
-    let there = imgc_store::hash_file(dest).map_err(EngineError::store(format!("cannot read {}", dest.display())))?;
-    Ok(there.digest == object.digest)
+    let there = known.digest(dest).map_err(EngineError::io(format!("cannot read {}", dest.display())))?;
+    Ok(there == object.digest)
+}
+
+/// Removes what killed runs left beside `dest`: names are `.NAME.….tmp`, and the lock of the package is held.
+fn remove_stale(dest: &Path) {
+    let (Some(folder), Some(name)) = (dest.parent(), dest.file_name().and_then(|name| name.to_str())) else { return };
+    let (prefix, tmp) = (format!(".{name}."), Some(OsStr::new("tmp")));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        if found.to_str().is_some_and(|found| found.starts_with(&prefix) && Path::new(found).extension() == tmp) {
+            // One that cannot be removed is tried again by the next run.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// `SHA256SUMS`: by file, as `sha256sum -c` reads it.
@@ -167,7 +187,8 @@ impl Sums {
             return Ok(());
         }
         let doing = || format!("cannot write {}", path.display());
-        let temporary = out_dir.join(format!(".{}.{}", Self::NAME, std::process::id()));
+        remove_stale(&path);
+        let temporary = out_dir.join(format!(".{}.{}.tmp", Self::NAME, std::process::id()));
         let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use imgc_backend::{Fault, Kind};
 use imgc_plan::{Node, NodeId, Plan, node::Work};
 
+use crate::survey::Survey;
 use crate::{Engine, EngineError, Refused};
 
 /// Every one of the nodes that no backend offers, or that its backend refuses. In dependency order.
@@ -13,9 +14,17 @@ pub(crate) fn refusals(engine: &Engine, plan: &Plan, nodes: &BTreeSet<NodeId>) -
 }
 
 /// An error that names them all, where there are any.
-pub(crate) fn refuse(engine: &Engine, plan: &Plan, nodes: &BTreeSet<NodeId>) -> Result<(), EngineError> {
-    let refused = refusals(engine, plan, nodes);
+///
+/// What the environment lacks does no harm where the result is known already: a cached base layer needs no tools.
+pub(crate) fn refuse(refused: Vec<Refused>, survey: &Survey) -> Result<(), EngineError> {
+    let refused = harmful(refused, survey);
     if refused.is_empty() { Ok(()) } else { Err(EngineError::Refused(refused)) }
+}
+
+/// Those that stand in the way of an apply.
+pub(crate) fn harmful(mut refused: Vec<Refused>, survey: &Survey) -> Vec<Refused> {
+    refused.retain(|refused| refused.fault != Fault::Environment || !survey.is_hit(refused.node));
+    refused
 }
 
 fn refusal(engine: &Engine, node: &Node, id: NodeId) -> Option<Refused> {

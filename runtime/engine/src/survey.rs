@@ -46,6 +46,11 @@ impl Survey {
         self.found.iter().map(|(id, found)| (*id, found))
     }
 
+    /// Whether the result of a node is in the store and can be used.
+    pub(crate) fn is_hit(&self, id: NodeId) -> bool {
+        matches!(self.found.get(&id), Some(Found::Hit { .. }))
+    }
+
     /// What was kept under the address of a node.
     pub(crate) fn remembered(&self, address: &Address) -> Option<&Remembered> {
         self.remembered.get(address)

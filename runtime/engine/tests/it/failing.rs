@@ -91,6 +91,18 @@ async fn what_no_backend_offers_is_refused_before_anything_starts() {
 }
 
 #[tokio::test]
+async fn a_cached_source_needs_no_tools() {
+    let bed = Bed::new(States::Content);
+    let program = |base: &str, step: &str| plan(&Program { images: vec![image(base, vec![Do::of(step)])] });
+    bed.apply(&program("x", "a"), &Options::default()).await.unwrap();
+    bed.seen.lacks.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(bed.forecast(&program("x", "b"), &Options::default()).await.refused.is_empty());
+    bed.apply(&program("x", "b"), &Options::default()).await.unwrap();
+    let error = bed.apply(&program("y", "b"), &Options::default()).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Environment);
+}
+
+#[tokio::test]
 async fn a_second_apply_of_a_package_waits_for_the_first() {
     let bed = Bed::new(States::Content);
     let other = bed.another("p");

@@ -1,7 +1,7 @@
 //! A backend in memory: its layers are small objects of the store, its steps say in their arguments what they do.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) opened: AtomicUsize,
     /// What was recovered.
     pub(crate) recovered: Mutex<Vec<String>>,
+    /// Whether the host lacks what sources need.
+    pub(crate) lacks: AtomicBool,
     /// Makes the content of steps that write `random` differ.
     pub(crate) random: AtomicUsize,
 }
@@ -89,7 +91,8 @@ impl Backend for Fake {
     }
 
     fn needs(&self, node: &Node) -> Result<Resources, Refusal> {
-        if text(node, "content") == "too big" {
+        let lacks = node.kind == "fake.source" && self.seen.lacks.load(Ordering::SeqCst);
+        if lacks || text(node, "content") == "too big" {
             let message = "needs more memory than there is".to_owned();
             return Err(Refusal { message, help: None, fault: imgc_backend::Fault::Environment });
         }

@@ -45,7 +45,9 @@ async fn what_is_there_stays_what_was_changed_is_replaced_and_what_is_gone_is_fo
     let content = fs::read(out.join("a1.txt")).unwrap();
     let changed: Vec<u8> = content.iter().map(|_| b'!').collect();
     fs::write(out.join("a1.txt"), changed).unwrap();
+    fs::write(out.join(".a1.txt.1-2-3.tmp"), "left by a killed run").unwrap();
     bed.apply(&plan, &options).await.unwrap();
+    assert!(!out.join(".a1.txt.1-2-3.tmp").exists());
     assert_eq!(fs::read(out.join("a1.txt")).unwrap(), content);
     assert_eq!((stamp("a0.txt"), stamp("SHA256SUMS")), (first, sums));
     fs::remove_file(out.join("a0.txt")).unwrap();
