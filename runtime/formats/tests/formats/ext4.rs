@@ -1,6 +1,6 @@
 //! ext4 against `e2fsck` and `debugfs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -94,9 +94,18 @@ fn names_and_depths_at_their_limits() {
 
 #[test]
 fn a_large_directory_and_many_subdirectories() {
-    let files = (0..5000).map(|n| (format!("many/file-number-{n}").into_bytes(), file(n.to_string().as_bytes())));
+    let files = (0..5000).map(|n| (format!("many/file-number-{n}").into_bytes(), file(b"")));
     let dirs = (0..2000).map(|n| (format!("dirs/{n}").into_bytes(), Node::of_root(NodeKind::Dir, 0o700, EPOCH)));
-    round_trip(&tree(files.chain(dirs)), 256 * MIB);
+    let dir = TempDir::new().unwrap();
+    let image = dir.path().join("image");
+    write(&tree(files.chain(dirs)), 256 * MIB, &image).unwrap();
+    oracle::check_ext4(&image);
+    let listed = oracle::debugfs(&image, "ls -p /many");
+    let names: BTreeSet<&str> = listed.lines().filter_map(|line| line.split('/').nth(5)).collect();
+    let expected: Vec<String> = (0..5000).map(|n| format!("file-number-{n}")).collect();
+    assert!(expected.iter().all(|name| names.contains(name.as_str())));
+    assert_eq!(names.len(), 5002);
+    assert!(oracle::debugfs(&image, "stat /dirs").contains("Links: 2002 "));
 }
 
 #[test]
