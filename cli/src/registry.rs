@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use imgc_backend::{Backend, BackendError, Channel, Cx, Need, Output, Settings};
+use imgc_backend::{Backend, BackendError, Channel, Cx, Need, Output};
 use imgc_engine::{Backends, StepRunner};
 use imgc_plan::Node;
+use imgc_rootfs::Rootfs;
 use imgc_store::Store;
 
 /// All backends.
-pub(crate) fn backends(store: &Arc<Store>, settings: &Arc<Settings>) -> Backends {
-    let _ = (store, settings);
-    let all: [Arc<dyn Backend>; 0] = [];
+pub(crate) fn backends(store: &Arc<Store>) -> Backends {
+    let all: [Arc<dyn Backend>; 1] = [Arc::new(Rootfs::new(store.clone()))];
     all.into_iter().map(|backend| (backend.offers().backend, backend)).collect()
 }
 
@@ -32,5 +32,5 @@ impl StepRunner for Guest {
 
 /// The host tools of all backends.
 pub(crate) fn needs() -> Vec<Need> {
-    Vec::new()
+    Rootfs::static_offers().needs.clone()
 }

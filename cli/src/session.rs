@@ -53,7 +53,7 @@ impl Session {
         let settings = Arc::new(settings);
         let engine = Engine {
             store: store.clone(),
-            backends: registry::backends(&store, &settings),
+            backends: registry::backends(&store),
             steps: Arc::new(registry::Guest),
             package: format!("{}/{}", package.root.display(), package.entry),
         };

@@ -1,6 +1,5 @@
 //! `imgc log`: what a step said in the last run.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use imgc_plan::{Digest, Plan};
@@ -43,13 +42,15 @@ fn list(run: &Path, cx: &Context) {
     if logs.is_empty() {
         terminal.out("  everything was cached: nothing ran");
     }
-    for address in logs.keys() {
+    for (address, _) in &logs {
         terminal.out(format_args!("  {address}"));
     }
 }
 
 fn print(last: &Path, runs: &[PathBuf], address: &str, cx: &Context) -> Outcome {
-    let Some((run, log)) = runs.iter().find_map(|run| Some((run, logs(run).remove(address)?))) else {
+    let Some((run, log)) =
+        runs.iter().find_map(|run| Some((run, logs(run).into_iter().find(|(found, _)| found == address)?.1)))
+    else {
         return Err(Failure::program(format!("no run that is kept ran `{address}`"))
             .help("`imgc log` lists the steps of the last run, `imgc plan` all addresses"));
     };
@@ -87,8 +88,8 @@ fn runs_of(runs: &Path, package: &Package) -> Vec<PathBuf> {
     found
 }
 
-/// The logs of a run by address: the engine ends their names with a digest of the address.
-fn logs(run: &Path) -> BTreeMap<String, PathBuf> {
+/// The logs of a run with their addresses, in the order of the plan: the engine ends their names with a digest of the address.
+fn logs(run: &Path) -> Vec<(String, PathBuf)> {
     let endings = std::fs::read_to_string(run.join(STEPS_NOTE)).unwrap_or_default();
     let ending = |address: &str| format!("-{}.log", Digest::of(address.as_bytes()).short());
     let files: Vec<PathBuf> =
