@@ -7,6 +7,7 @@ mod performance;
 mod properties;
 mod random;
 mod render;
+mod robust;
 mod samples;
 mod shell;
 mod syntax;
