@@ -232,9 +232,13 @@ fn of_files(error: &dyn std::error::Error) -> BackendError {
 
 fn of_disk(error: DiskError) -> BackendError {
     let help = error.help();
-    match error {
-        DiskError::Io { doing, source } => BackendError::Io { doing, source },
-        DiskError::NoBootLoader { .. } => BackendError::Environment { message: error.to_string(), help },
-        other => BackendError::Program { message: errors::chain(&other), help },
+    if let DiskError::Io { doing, source } = error {
+        return BackendError::Io { doing, source };
+    }
+    let message = errors::chain(&error);
+    if matches!(error, DiskError::NoBootLoader { .. }) {
+        BackendError::Environment { message, help }
+    } else {
+        BackendError::Program { message, help }
     }
 }

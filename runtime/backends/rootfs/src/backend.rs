@@ -112,7 +112,7 @@ impl Backend for Rootfs {
             let there = store.has_trees(&all);
             let has = |digest: &_| all.binary_search(digest).is_ok_and(|at| there.get(at) == Some(&true));
             let presence = |chain: &Vec<_>| {
-                if chain.iter().all(|digest| has(digest)) { Presence::Present } else { Presence::Gone }
+                if chain.iter().all(&has) { Presence::Present } else { Presence::Gone }
             };
             chains.iter().map(presence).collect()
         };

@@ -73,10 +73,8 @@ impl Seen<'_> {
     /// Whether an entry is, in all that layers keep, what is to be seen.
     pub(crate) fn equals(&self, entry: &Entry) -> bool {
         let Some((top, manifest)) = self.top else { return false };
-        let kind = match &top.kind {
-            EntryKind::Hardlink { to } => manifest.get(to).map(|first| &first.kind),
-            kind => Some(kind),
-        };
+        let first = if let EntryKind::Hardlink { to } = &top.kind { manifest.get(to) } else { Some(top) };
+        let kind = first.map(|first| &first.kind);
         let same_kind = match (kind, &entry.kind) {
             // Whether a layer hides something is not seen from above.
             (Some(EntryKind::Dir { .. }), EntryKind::Dir { .. }) => true,

@@ -9,7 +9,7 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use imgc_backend::BackendError;
 use imgc_plan::Digest;
@@ -43,7 +43,7 @@ pub(crate) struct Captured {
 pub(crate) fn capture(dir: &Path, rules: &Rules<'_>) -> Result<Captured, BackendError> {
     let mut walk = Walk { dir, rules, nodes: Vec::new(), links: HashMap::new(), left_out: Vec::new() };
     let root = rules.below.root();
-    walk.dir(PathBuf::new(), None, root)?;
+    walk.dir(Path::new(""), None, root)?;
     let Walk { mut nodes, left_out, .. } = walk;
     hash(dir, &mut nodes)?;
     let kept = settle(dir, &mut nodes)?;
@@ -72,15 +72,15 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn dir(&mut self, path: PathBuf, parent: Option<usize>, seen: Seen<'a>) -> Result<(), BackendError> {
-        let host = self.dir.join(&path);
+    fn dir(&mut self, path: &Path, parent: Option<usize>, seen: Seen<'a>) -> Result<(), BackendError> {
+        let host = self.dir.join(path);
         let metadata = host.symlink_metadata().map_err(reading(&host))?;
         let marked = attributes::is_opaque(&host).map_err(reading(&host))?;
         let opaque = marked && seen.is_dir();
         if marked && !opaque {
             attributes::set_opaque(&host, false).map_err(writing(&host))?;
         }
-        let mut entry = self.entry(&path, &host, &metadata, EntryKind::Dir { opaque })?;
+        let mut entry = self.entry(path, &host, &metadata, EntryKind::Dir { opaque })?;
         // The time of a directory only says that something in it was made or removed; it is not worth a layer.
         if let Some((below, _)) = seen.top.filter(|_| seen.is_dir()) {
             entry.mtime = below.mtime;
@@ -94,15 +94,15 @@ impl<'a> Walk<'a> {
         }
         names.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
         for name in names {
-            self.child(path.join(name), index, &dirs)?;
+            self.child(&path.join(name), index, &dirs)?;
         }
         Ok(())
     }
 
-    fn child(&mut self, path: PathBuf, parent: usize, dirs: &Dirs) -> Result<(), BackendError> {
-        let host = self.dir.join(&path);
+    fn child(&mut self, path: &Path, parent: usize, dirs: &Dirs) -> Result<(), BackendError> {
+        let host = self.dir.join(path);
         let metadata = host.symlink_metadata().map_err(reading(&host))?;
-        let tree_path = tree_path(&path);
+        let tree_path = tree_path(path);
         let seen = self.rules.below.child(dirs, &tree_path);
         let kind = metadata.file_type();
         if is_whiteout(&metadata) {
@@ -113,14 +113,13 @@ impl<'a> Walk<'a> {
             return remove(&host);
         }
         match (self.rules.volatile)(&tree_path.0) {
-            Treatment::Keep => {}
             Treatment::Drop if kind.is_dir() => {}
             Treatment::Drop => return remove(&host),
             Treatment::Empty if kind.is_file() => {
                 let file = std::fs::OpenOptions::new().write(true).open(&host).map_err(writing(&host))?;
                 file.set_len(0).map_err(writing(&host))?;
             }
-            Treatment::Empty => {}
+            Treatment::Keep | Treatment::Empty => {}
         }
         if kind.is_dir() {
             return self.dir(path, Some(parent), seen);
@@ -137,7 +136,7 @@ impl<'a> Walk<'a> {
         };
         // The size is asked again: emptying a file changed it.
         let metadata = host.symlink_metadata().map_err(reading(&host))?;
-        let mut entry = self.entry(&path, &host, &metadata, entry_kind)?;
+        let mut entry = self.entry(path, &host, &metadata, entry_kind)?;
         let linked = kind.is_file() && metadata.nlink() > 1;
         if linked {
             let first = *self.links.entry((metadata.dev(), metadata.ino())).or_insert(self.nodes.len());
@@ -155,10 +154,8 @@ impl<'a> Walk<'a> {
     fn entry(&self, path: &Path, host: &Path, metadata: &Metadata, kind: EntryKind) -> Result<Entry, BackendError> {
         let is_link = metadata.file_type().is_symlink();
         let xattrs = if is_link { Ok(std::collections::BTreeMap::new()) } else { attributes::kept(host) };
-        let kind = match kind {
-            EntryKind::File { digest, .. } => EntryKind::File { digest, size: metadata.size() },
-            other => other,
-        };
+        let file = EntryKind::File { digest: Digest([0; 32]), size: metadata.size() };
+        let kind = if metadata.is_file() { file } else { kind };
         Ok(Entry {
             path: tree_path(path),
             kind,

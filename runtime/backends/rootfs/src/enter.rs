@@ -56,7 +56,6 @@ pub fn enter() -> Result<Entered, EnterError> {
         enter_user_namespace()?;
     }
     sys::unshare(UnshareFlags::NEWNS)
-        .map_err(io::Error::from)
         .and_then(|()| {
             let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
             Ok(rustix::mount::mount_change("/", private)?)

@@ -24,12 +24,10 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 /// What the store reports.
 pub(crate) fn store(error: StoreError) -> BackendError {
     let help = error.help();
-    match error {
-        StoreError::Io { source, action, path } => {
-            BackendError::Io { doing: format!("cannot {action} {}", path.display()), source }
-        }
-        other => BackendError::Environment { message: chain(&other), help },
+    if let StoreError::Io { source, action, path } = error {
+        return BackendError::Io { doing: format!("cannot {action} {}", path.display()), source };
     }
+    BackendError::Environment { message: chain(&error), help }
 }
 
 /// What the keeper reports of a program that was never run.

@@ -139,7 +139,7 @@ impl Keeper {
                     Ok(Some(Request::Terminate)) => drop(kill_process(init, Signal::TERM)),
                     Ok(Some(Request::Kill)) => drop(kill_process(init, Signal::KILL)),
                     Ok(Some(Request::Guard { .. } | Request::Run(_) | Request::Leave) | None) | Err(_) => {
-                        orphaned = true
+                        orphaned = true;
                     }
                 }
             }

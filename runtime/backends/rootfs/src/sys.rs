@@ -55,9 +55,9 @@ impl Blocked {
         // SAFETY: `set` is a valid set for the calls below.
         unsafe {
             libc::sigemptyset(&raw mut set);
-            signals.iter().for_each(|signal| {
+            for signal in signals {
                 libc::sigaddset(&raw mut set, *signal);
-            });
+            }
             if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
                 return Err(io::Error::last_os_error());
             }

@@ -82,6 +82,6 @@ pub(crate) async fn run(
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     match ended? {
         Reply::Failed(failure) => Err(errors::never_run(failure)),
-        how => Ok(Ended { how, stdout: text(stdout), stderr: text(stderr) }),
+        how @ (Reply::Code(_) | Reply::Signal(_)) => Ok(Ended { how, stdout: text(stdout), stderr: text(stderr) }),
     }
 }

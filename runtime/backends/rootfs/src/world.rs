@@ -62,7 +62,9 @@ pub(crate) fn build(run: &Run) -> Result<Made, Failure> {
             let mut world = World { root: open_root(at)?, made: Vec::new() };
             world.fill(run, over, ours)?;
             pivot(at).map_err(Failure::system("change the root"))?;
-            BEYOND.iter().for_each(|capability| sys::drop_capability(*capability));
+            for capability in BEYOND {
+                sys::drop_capability(capability);
+            }
             Ok(Made(world.made))
         }
     }

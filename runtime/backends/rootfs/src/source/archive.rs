@@ -248,10 +248,10 @@ fn config(run: RunConfig) -> ImageConfig {
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn of_registry(error: RegistryError) -> BackendError {
-    match &error {
-        RegistryError::Cancelled => BackendError::Interrupted,
-        other => of_source(other, other.help().map(|help| help.to_string())),
+    if matches!(error, RegistryError::Cancelled) {
+        return BackendError::Interrupted;
     }
+    of_source(&error, error.help().map(ToString::to_string))
 }
 
 fn of_source(error: &dyn std::error::Error, help: Option<String>) -> BackendError {

@@ -368,7 +368,8 @@ const END: &str = "set -eu\ncp \"$2\"/var/lib/apt/lists/*_Packages \"$1/lists/\"
 
 fn sources(suites: &[Suite], address: impl Fn(&Suite) -> &str, signed: bool) -> String {
     let option = if signed { format!("[signed-by={KEYRING}] ") } else { String::new() };
-    suites.iter().map(|suite| format!("deb {option}{} {} main\n", address(suite), suite.name)).collect()
+    let lines = suites.iter().map(|suite| format!("deb {option}{} {} main\n", address(suite), suite.name));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// What the lists of an archive offer.

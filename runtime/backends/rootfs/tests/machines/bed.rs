@@ -92,7 +92,10 @@ impl Bed {
                 imgc_store::EntryKind::Whiteout => "-",
                 imgc_store::EntryKind::Dir { opaque: true } => "!",
                 imgc_store::EntryKind::Hardlink { .. } => "=",
-                _ => "",
+                imgc_store::EntryKind::Dir { .. }
+                | imgc_store::EntryKind::File { .. }
+                | imgc_store::EntryKind::Symlink { .. }
+                | imgc_store::EntryKind::Fifo => "",
             };
             format!("{sign}{}", String::from_utf8_lossy(&entry.path.0))
         };
@@ -227,7 +230,14 @@ fn public_copy() -> PathBuf {
 }
 
 /// The state of a layer as `as_user` finds it in what a test prints.
-pub(crate) fn print_state(layer: &Layer) {
+pub(crate) fn print_state(bed: &Bed, layer: &Layer) {
+    if std::env::var_os("IMGC_TEST_DUMP").is_some() {
+        for tree in bed.trees(layer) {
+            for entry in &tree.manifest.entries {
+                println!("ENTRY {entry:?}");
+            }
+        }
+    }
     println!("STATE {}", layer.state.digest());
 }
 

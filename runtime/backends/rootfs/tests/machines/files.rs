@@ -97,7 +97,7 @@ fn attributes_are_kept_and_equal_for_everyone() {
     let note = Merged::new(&bed.trees(&second)).get(&TreePath(b"note".to_vec())).unwrap().entry.clone();
     assert_eq!((note.mode, note.xattrs.len()), (0o600, 2), "a copy made by the kernel keeps attributes");
     let _ = setxattr(bed.dir.path(), "user.x", b"y", XattrFlags::empty());
-    print_state(&second);
+    print_state(&bed, &second);
     if let Some(text) = as_user("attributes_are_kept_and_equal_for_everyone", &[]) {
         assert_eq!(printed_state(&text), second.state.digest().to_string());
     }

@@ -1,5 +1,12 @@
 //! Machines, sources and artifacts of the rootfs backend on the real kernel, as root and as an ordinary user.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests, though with a main of their own"
+)]
+
 mod bed;
 mod debian;
 mod files;

@@ -210,13 +210,13 @@ fn one_chain_gives_one_state_for_everyone() {
     let bed = Bed::new();
     let mut live = bed.open(&bed.shell());
     live.must("mkdir -p /a/b; echo x > /a/b/f; ln /a/b/f /a/g; ln -s f /a/l; chown -h 33:44 /a/l /a/g; mkfifo /a/p");
-    live.must("chmod 4755 /a/g; mkdir -m 1777 /sticky; chown 1000:65534 /sticky; touch -d 2001-01-01 /old");
+    live.must("chmod 4755 /a/g; mkdir -m 1777 /sticky; chown 1000:65534 /sticky; touch -d '2001-01-01 00:00:00' /old");
     live.commit();
     live.must("rm -r /a/b; mkdir /a/b; rm /a/p; echo y > /a/b/n");
     let layer = live.commit();
     assert_eq!(bed.top(&layer), ["a", "!a/b", "a/b/n", "-a/p"]);
     live.close();
-    print_state(&layer);
+    print_state(&bed, &layer);
     if let Some(text) = as_user("one_chain_gives_one_state_for_everyone", &[]) {
         assert_eq!(printed_state(&text), layer.state.digest().to_string());
     }
