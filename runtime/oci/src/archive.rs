@@ -26,8 +26,10 @@ use crate::image::{
 };
 use crate::{Reference, time};
 
-/// Docker refuses images with more layers: the options of its overlay mounts must fit a page.
-pub const MAX_LAYERS: usize = 127;
+/// What `docker load` takes at most: its layer store says "max depth exceeded" beyond (moby, `layer/layer_store.go`,
+/// `maxLayerDepth`). The 127 that are often told are what the overlay mount of a container may have, with the two
+/// layers that every container adds.
+pub const MAX_LAYERS: usize = 125;
 
 /// An archive to be written.
 #[derive(Debug, Clone)]
