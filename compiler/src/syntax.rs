@@ -376,6 +376,7 @@ pub fn tokens(text: &str, start: u32) -> impl Iterator<Item = Token<'_>> {
 
 /// The kind and length of the token that a text begins with.
 fn first_token(text: &str) -> Option<(TokenKind, usize)> {
+    const MARKS: [&str; 5] = ["\"\"\"", "...", "=>", "->", "\\{"];
     let first = text.chars().next()?;
     if is_blank(first) {
         return Some((TokenKind::Blank, text.find(|c| !is_blank(c)).unwrap_or(text.len())));
@@ -386,7 +387,6 @@ fn first_token(text: &str) -> Option<(TokenKind, usize)> {
     if is_word(first) {
         return Some((TokenKind::Mark, text.find(|c| !is_word(c)).unwrap_or(text.len())));
     }
-    const MARKS: [&str; 5] = ["\"\"\"", "...", "=>", "->", "\\{"];
     let known = MARKS.iter().find(|mark| text.starts_with(**mark)).map(|mark| mark.len());
     Some((TokenKind::Mark, known.unwrap_or(first.len_utf8())))
 }

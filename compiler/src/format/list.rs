@@ -1,5 +1,7 @@
 //! Lists in brackets: elements, separators, comments and blank lines between them.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a place holds a few of the many kinds of nodes")]
+
 use crate::syntax::{Element, Kind, NodeRef, TokenKind};
 
 use super::doc::Doc;

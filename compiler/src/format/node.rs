@@ -1,5 +1,7 @@
 //! Nodes to documents: what stands between what, and where lines may end.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a place holds a few of the many kinds of nodes")]
+
 use crate::syntax::{Element, Kind, NodeRef, TokenKind};
 
 use super::doc::Doc;
@@ -204,7 +206,7 @@ fn bracketed(parent: NodeRef<'_>) -> Doc {
 
 /// `x => e`, `(a, x) => e`
 fn lambda(parent: NodeRef<'_>) -> Doc {
-    let names: Vec<_> = parent.children().filter(|child| child.kind() == Kind::Name).map(|name| name.text()).collect();
+    let names: Vec<_> = parent.children().filter(|child| child.kind() == Kind::Name).map(NodeRef::text).collect();
     let bracket = parent.text().starts_with('(') && names.len() != 1;
     let names = names.join(", ");
     let head = if bracket { format!("({names})") } else { names };

@@ -1,5 +1,7 @@
 //! Lossless tree to abstract tree: expressions. Precedences are climbed here; the grammar gives flat lists.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a place holds a few of the many kinds of nodes")]
+
 use crate::ast::{Arg, ArgValue, Arm, BinaryOp, Element, Expr, ExprKind, FieldInit, ForHead, UnaryOp};
 use crate::diagnostic::syntax;
 use crate::span::Span;

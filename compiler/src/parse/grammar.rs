@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 2048;
 pub(super) fn tree(text: &str) -> Option<Tree> {
     raise_call_limit(text.len());
     let pairs = Grammar::parse(Rule::file, text).ok()?;
-    Nodes::new(text).build(pairs)
+    Converter::new(text).build(pairs)
 }
 
 /// pest's limit is one for the process, so it only ever grows: a short text must not cut off a long one that another
@@ -44,7 +44,7 @@ fn raise_call_limit(length: usize) {
 }
 
 /// Turns pest's events into pieces.
-struct Nodes<'t> {
+struct Converter<'t> {
     text: &'t str,
     /// After the last token that was met, in the whole text.
     end: usize,
@@ -58,7 +58,7 @@ struct Nodes<'t> {
     starts: Vec<u32>,
 }
 
-impl<'t> Nodes<'t> {
+impl<'t> Converter<'t> {
     fn new(text: &'t str) -> Self {
         Self {
             text,

@@ -2,6 +2,8 @@
 //!
 //! One cause gives one error: of several on a line only the first is told, the others follow from it.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a place holds a few of the many kinds of nodes")]
+
 use crate::diagnostic::{Applicability, Diagnostic, syntax};
 use crate::span::{Location, ModuleId, Span};
 use crate::syntax::{Kind, NodeRef, Tree, slice};

@@ -1,5 +1,7 @@
 //! String literals: escapes, holes and the indentation of `"""` literals.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a place holds a few of the many kinds of nodes")]
+
 use crate::ast::{Template, TemplatePart};
 use crate::diagnostic::syntax;
 use crate::span::Span;

@@ -1,6 +1,8 @@
 //! What people write who come from elsewhere, and what to write instead. Looks at nothing but the text that was not
 //! understood and the kind of place it stands in.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a place holds a few of the many kinds of nodes")]
+
 use crate::spelling::nearest;
 use crate::syntax::Kind;
 
