@@ -143,6 +143,21 @@ impl Type {
         }
     }
 
+    /// The texts that it lists.
+    pub(crate) fn literals(&self) -> Vec<&str> {
+        match self {
+            Self::Literal(text) => vec![text],
+            Self::Optional(inner) => inner.literals(),
+            Self::Union(members) => members.iter().flat_map(Self::literals).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether only listed texts fit.
+    pub(crate) fn has_literals(&self) -> bool {
+        !self.literals().is_empty()
+    }
+
     /// Whether a value of it has a text, so that it can be interpolated.
     pub(crate) fn has_text(&self) -> bool {
         match self {

@@ -73,7 +73,13 @@ impl Body<'_, '_> {
             Fit::After(coercion) => self.coerced(typed, coercion, want),
             Fit::No => {
                 let at = self.at(expr.span);
-                self.report(say_types::mismatch(at, want.ty, &typed.ty, want.why));
+                let diagnostic = match &typed.core.kind {
+                    Kind::Value(Value::Text(text)) if want.ty.has_literals() => {
+                        say_types::not_one_of(at, want.ty, text, want.why)
+                    }
+                    _ => say_types::mismatch(at, want.ty, &typed.ty, want.why),
+                };
+                self.report(diagnostic);
                 self.poison(expr.span)
             }
         }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use crate::ast::{BinaryOp, Expr as Ast, ExprKind, UnaryOp};
 use crate::core::Kind;
-use crate::diagnostic::types as say;
+use crate::diagnostic::{platform as say_platform, types as say};
 use crate::evaluate::Value;
 use crate::span::Span;
-use crate::types::{Fit, Type, fit, join};
+use crate::spelling::nearest;
+use crate::types::{Fit, SYSTEMS, Type, fit, join};
 
 use super::{Body, Typed, Want};
+
+/// Names that are hardly anything but architectures.
+const ARCHITECTURES: [&str; 7] = ["amd64", "arm64", "arm", "riscv64", "ppc64le", "s390x", "386"];
 
 impl Body<'_, '_> {
     pub(super) fn unary(&mut self, op: UnaryOp, operand: &Ast, span: Span) -> Typed {
@@ -192,7 +196,23 @@ impl Body<'_, '_> {
         }
     }
 
+    /// `linx/amd64`: a platform whose system is misspelt reads as a division.
+    fn misspelt_platform(&mut self, op: BinaryOp, left: &Ast, right: &Ast, span: Span) -> bool {
+        let (BinaryOp::Div, ExprKind::Name(os), ExprKind::Name(arch)) = (op, &left.kind, &right.kind) else {
+            return false;
+        };
+        let is_platform = ARCHITECTURES.contains(&&*arch.text) && self.is_open_name(left) && self.is_open_name(right);
+        if is_platform {
+            let at = self.at(span);
+            self.report(say_platform::unknown_system(at, &os.text, nearest(&os.text, SYSTEMS)));
+        }
+        is_platform
+    }
+
     fn arithmetic(&mut self, op: BinaryOp, op_span: Span, left: &Ast, right: &Ast, span: Span) -> Typed {
+        if self.misspelt_platform(op, left, right, span) {
+            return self.poison(span);
+        }
         let (left_typed, right_typed) = (self.infer(left), self.infer(right));
         match arithmetic_type(op, &left_typed.ty, &right_typed.ty) {
             Some(Type::Error) => self.poison(span),

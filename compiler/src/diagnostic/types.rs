@@ -32,6 +32,19 @@ pub(crate) fn mismatch(at: Location, expected: &Type, found: &Type, why: Option<
     }
 }
 
+pub(crate) fn not_one_of(at: Location, expected: &Type, text: &str, why: Option<(Location, &str)>) -> Diagnostic {
+    let message = format!("expected {expected}, found \"{}\"", escaped(text));
+    let diagnostic = because(Diagnostic::error("IMG2001", at, message, "none of them"), why);
+    match nearest(text, expected.literals()) {
+        Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")).fix(
+            format!("write \"{near}\""),
+            super::Applicability::Maybe,
+            vec![(at, format!("\"{}\"", escaped(near)))],
+        ),
+        None => diagnostic,
+    }
+}
+
 fn mismatch_help(expected: &Type, found: &Type) -> Option<String> {
     Some(match (expected, found) {
         (Type::Size, Type::Int) => "give the number a unit, such as `5MiB` or `5MB`".to_owned(),

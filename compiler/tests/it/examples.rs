@@ -50,3 +50,17 @@ output for_esxi  = disk.convert(vm, format: vmdk)
     assert_eq!(checked.tests[0].name, "serves");
     assert_eq!(checked.params[0].docs, "Root disk of the image.");
 }
+
+/// Examples and the standard library are written as the formatter writes them.
+#[test]
+fn formatted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let examples = ["hello", "site", "twins", "web"].map(|name| root.join("examples").join(name).join("main.imgc"));
+    let stdlib = std::fs::read_dir(root.join("stdlib")).unwrap().map(|entry| entry.unwrap().path());
+    for path in examples.into_iter().chain(stdlib) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let parsed = imgc_compiler::parse::parse(&text, imgc_compiler::ModuleId(0));
+        assert_eq!(render::diagnostics(&parsed.diagnostics, &imgc_compiler::Sources::default()), "");
+        assert_eq!(imgc_compiler::format::format(&parsed), text, "{}", path.display());
+    }
+}

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod examples;
+mod fixes;
 mod formatting;
 mod performance;
 mod properties;

@@ -108,3 +108,15 @@ fn long_chains_of_items() {
     let cycle = forward(5_000).replace("let a5000 = 1", "let a5000 = a0");
     assert_eq!(codes(&cycle), ["IMG1014"]);
 }
+
+#[test]
+fn unreadable_programs() {
+    assert_eq!(codes(&format!("// {}\noutput a = 1\n", "x".repeat(2 << 20))), ["IMG1001"]);
+    let mut world = MapWorld::of("");
+    world.files.insert("main.imgc".to_owned(), b"output a = \xff\n".to_vec());
+    let checked = imgc_compiler::check(&world, "main.imgc");
+    assert_eq!(checked.diagnostics[0].code, "IMG1001");
+    let missing = imgc_compiler::plan(&world, "other.imgc");
+    assert_eq!(missing.diagnostics[0].message, "`other.imgc` does not exist");
+    assert_eq!(missing.diagnostics.len(), 1);
+}
