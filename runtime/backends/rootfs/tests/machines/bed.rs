@@ -35,7 +35,13 @@ impl Bed {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
+        let store = dir.path().join("store");
+        Self::on(dir, &store, settings)
+    }
+
+    /// With its store at this path.
+    pub(crate) fn on(dir: tempfile::TempDir, store: &Path, settings: Settings) -> Self {
+        let store = Arc::new(Store::open(store).unwrap());
         let notes = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&notes);
         let events = EventSink::new(move |event| {

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("users_have_their_groups_and_home", users_have_their_groups_and_home),
     ("what_is_missing_is_said", what_is_missing_is_said),
     ("long_chains_are_flattened", long_chains_are_flattened),
+    ("a_store_on_overlayfs_gives_equal_states", a_store_on_overlayfs_gives_equal_states),
     ("a_trivial_step_is_quick", a_trivial_step_is_quick),
     ("one_chain_gives_one_state_for_everyone", one_chain_gives_one_state_for_everyone),
 ];
@@ -184,6 +185,38 @@ fn long_chains_are_flattened() {
     again.close();
     let short = Bed::with(imgc_backend::Settings { max_chain: Some(1), ..Default::default() });
     assert_eq!(chain(&short, 12), chain(&Bed::new(), 12), "--max-chain 1 gives equal states");
+}
+
+/// As in a container. The mount is in this process's namespace.
+fn a_store_on_overlayfs_gives_equal_states() {
+    let dir = tempfile::tempdir().unwrap();
+    let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| dir.path().join(name));
+    for path in [&lower, &upper, &work, &merged] {
+        std::fs::create_dir(path).unwrap();
+    }
+    let user = if imgc_rootfs::in_user_namespace() { ",userxattr" } else { "" };
+    let options = format!("lowerdir={},upperdir={},workdir={}{user}", lower.display(), upper.display(), work.display());
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged);
+    assert!(mount.status().unwrap().success());
+    let bed = Bed::on(dir, &merged.join("store"), imgc_backend::Settings::default());
+    let run = |bed: &Bed| {
+        let mut live = bed.open(&bed.shell());
+        live.must("mkdir -p /a/b /c; echo x > /a/b/f; ln /a/b/f /a/g; echo y > /c/y");
+        live.commit();
+        live.must("rm -r /a/b; mkdir /a/b; echo z > /a/b/n; rm /c/y");
+        let layer = live.commit();
+        live.close();
+        let mut again = bed.open(&layer);
+        assert_eq!(again.must("ls /a/b /c; cat /a/g"), "/a/b:\nn\n\n/c:\nx\n");
+        again.close();
+        layer
+    };
+    let layer = run(&bed);
+    assert_eq!(bed.top(&layer), ["a", "!a/b", "a/b/n", "c", "-c/y"]);
+    assert!(bed.noted().contains("kept in memory"), "{}", bed.noted());
+    assert_eq!(layer, run(&Bed::new()));
+    assert!(std::process::Command::new("umount").arg("-l").arg(&merged).status().unwrap().success());
 }
 
 fn a_trivial_step_is_quick() {
