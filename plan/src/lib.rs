@@ -1,7 +1,7 @@
 //! The plan: the inert data that compiler and runtime agree on.
 //!
 //! A [`Plan`] holds nodes in dependency order, each with its address, kind, typed arguments and references to the
-//! nodes it needs; [`fingerprint`] turns a node and the states of its parents into the digest that caching rests on.
+//! nodes it needs; [`fingerprint()`] turns a node and the states of its parents into the digest that caching rests on.
 //! This crate does no I/O and knows neither syntax nor any backend.
 
 pub mod address;

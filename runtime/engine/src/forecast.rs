@@ -69,7 +69,7 @@ pub enum Standing {
     },
 }
 
-/// Says what [`crate::apply`] would do with the same arguments. Fast: one bulk read of the index.
+/// Says what [`crate::apply()`] would do with the same arguments. Fast: one bulk read of the index.
 ///
 /// # Errors
 /// A store or backend that cannot be read; an address of `--rerun` that the plan does not have.

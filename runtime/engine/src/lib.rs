@@ -1,7 +1,7 @@
 //! Lock, forecast, schedule, cancel, journal and explain; knows no backend by name.
 //!
-//! [`lock_sources`] pins the sources of a plan, [`select`] finds the nodes that are wanted, [`forecast`] says what would
-//! run and why, [`apply`] runs it. The engine reaches steps through a [`StepRunner`] and machines through an
+//! [`lock_sources`] pins the sources of a plan, [`select()`] finds the nodes that are wanted, [`forecast()`] says what would
+//! run and why, [`apply()`] runs it. The engine reaches steps through a [`StepRunner`] and machines through an
 //! [`Executor`]; it knows neither syntax nor what any step does.
 
 pub mod apply;

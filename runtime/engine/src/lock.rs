@@ -33,7 +33,7 @@ pub struct LockChange {
 
 /// Fills in `locked` of every source among `nodes` (none: of all) and changes `lockfile` as `mode` allows.
 ///
-/// Sources whose kind no backend offers stay unlocked: [`crate::forecast`] and [`crate::apply`] tell about them.
+/// Sources whose kind no backend offers stay unlocked: [`crate::forecast()`] and [`crate::apply()`] tell about them.
 /// Entries that this plan does not use are kept: other params may ask for them.
 ///
 /// # Errors
