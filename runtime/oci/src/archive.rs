@@ -120,7 +120,7 @@ pub fn write(spec: &ArchiveSpec, out: &Path) -> Result<Written, ArchiveError> {
     Ok(Written { manifest, id, layers: blobs, size: at + tail.bytes.len() as u64 })
 }
 
-/// Digest and size of a layer's tar, as [`write`] stores it.
+/// Digest and size of a layer's tar, as [`write()`] stores it.
 pub fn layer_digest(manifest: &Manifest, dir: &Path) -> Result<(Sha256, u64), PackError> {
     let mut sink = BufWriter::with_capacity(BUFFER, Hashing { inner: std::io::sink(), hash: sha2::Sha256::new() });
     tar::pack(manifest, dir, &mut sink, &PackOptions::default())?;
