@@ -68,6 +68,14 @@ pub(crate) fn is_path(text: &str) -> bool {
     named || text == "." || text == ".." || (text.contains('/') && Path::new(text).exists())
 }
 
+/// Where no package is found, a name that is a directory here was probably meant as one.
+pub(crate) fn meant_as_path(failure: Failure, names: &[String]) -> Failure {
+    match names.iter().find(|name| Path::new(name).is_dir()) {
+        Some(name) => failure.help(format!("to name the directory, write `./{name}`")),
+        None => failure,
+    }
+}
+
 /// Takes the one path out of positional arguments that may also be names.
 ///
 /// # Errors

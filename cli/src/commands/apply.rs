@@ -68,7 +68,12 @@ impl<'a> Job<'a> {
             (package, file.arguments.clone(), file.targets.clone())
         } else {
             let (path, targets) = package::split_targets(&args.targets)?;
-            (Package::find(cx.directory(), path.as_deref())?, Said::new(&args.params)?, targets)
+            (
+                Package::find(cx.directory(), path.as_deref())
+                    .map_err(|failure| package::meant_as_path(failure, &targets))?,
+                Said::new(&args.params)?,
+                targets,
+            )
         };
         let out_dir = match &args.out_dir {
             Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,

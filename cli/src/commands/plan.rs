@@ -20,7 +20,8 @@ use crate::terminal::{Style, paint};
 /// Prints the plan of a program and its forecast.
 pub(crate) fn run(args: &PlanArgs, cx: &Context) -> Outcome {
     let (path, targets) = package::split_targets(&args.targets)?;
-    let package = Package::find(cx.directory(), path.as_deref())?;
+    let package =
+        Package::find(cx.directory(), path.as_deref()).map_err(|failure| package::meant_as_path(failure, &targets))?;
     if args.help_params {
         return Ok(help_params(&package, args.format.format, cx));
     }
