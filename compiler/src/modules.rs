@@ -7,6 +7,7 @@ use imgc_plan::Digest;
 
 use crate::ast::{self, ImportFrom, ItemKind, TemplatePart};
 use crate::diagnostic::{Diagnostic, names};
+use crate::names::item_name;
 use crate::paths::{self, PathFault};
 use crate::sources::{Source, Sources};
 use crate::span::{Location, ModuleId, Span};
@@ -21,6 +22,8 @@ pub(crate) struct Module {
     /// Relative to the package; `std/apt.imgc` for the standard library.
     pub(crate) path: Arc<str>,
     pub(crate) tree: Arc<ast::Module>,
+    /// Positions of the items by name; of two with one name the first.
+    pub(crate) items: HashMap<Arc<str>, u32>,
     /// The module that each import item names, by position of the item.
     pub(crate) imports: BTreeMap<u32, ModuleId>,
     pub(crate) is_std: bool,
@@ -105,6 +108,7 @@ impl Loader<'_> {
             id,
             path: path.clone(),
             tree: tree.clone(),
+            items: by_name(&tree),
             imports: BTreeMap::new(),
             is_std: false,
         });
@@ -147,6 +151,7 @@ impl Loader<'_> {
         self.modules.all.push(Module {
             id,
             path: module.source.path.clone(),
+            items: by_name(&tree),
             tree,
             imports: BTreeMap::new(),
             is_std: true,
@@ -180,6 +185,16 @@ impl Loader<'_> {
         }
         self.modules.diagnostics.extend(faults);
     }
+}
+
+fn by_name(tree: &ast::Module) -> HashMap<Arc<str>, u32> {
+    let mut items = HashMap::new();
+    for (item, number) in tree.items.iter().zip(0..) {
+        if let Some(name) = item_name(&item.kind) {
+            items.entry(name.text.clone()).or_insert(number);
+        }
+    }
+    items
 }
 
 /// The text of a literal without holes.

@@ -201,17 +201,13 @@ pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Locatio
     let is_open = |item: &ast::Item| {
         item.public.is_some() || matches!(item.kind, ItemKind::Param(_) | ItemKind::Output(_) | ItemKind::Extern(_))
     };
-    let mut hidden = None;
-    for (item, number) in module.tree.items.iter().zip(0..) {
-        let Some(own) = item_name(&item.kind) else { continue };
-        if own.text == name.text {
-            if is_open(item) {
-                return Ok(ItemId { module: of, item: number });
-            }
-            hidden = Some(modules::at(of, number, item.span));
+    if let Some(number) = module.items.get(&name.text)
+        && let Some(item) = module.tree.items.get(*number as usize)
+    {
+        if is_open(item) {
+            return Ok(ItemId { module: of, item: *number });
         }
-    }
-    if let Some(place) = hidden {
+        let place = modules::at(of, *number, item.span);
         return Err(Box::new(names::not_exported(at, &name.text, place)));
     }
     let open = module.tree.items.iter().filter(|item| is_open(item)).filter_map(|item| item_name(&item.kind));

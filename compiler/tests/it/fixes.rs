@@ -44,5 +44,5 @@ fn every_fix_mends() {
             }
         }
     }
-    assert!(tried >= 20, "only {tried} fixes");
+    assert!(tried >= 15, "only {tried} fixes");
 }
