@@ -1,6 +1,6 @@
 //! Puts artifacts in place: `out/` with its `SHA256SUMS`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -195,11 +195,4 @@ impl Sums {
         }
         written.map_err(EngineError::io(doing()))
     }
-}
-
-/// The files of outputs that the plan no longer has are the user's to remove; this finds them.
-pub fn stale(plan: &Plan, out_dir: &Path) -> Vec<String> {
-    let all: Vec<Target> = crate::select(plan, &[]).map(|selection| selection.targets).unwrap_or_default();
-    let wanted: BTreeSet<String> = all.into_iter().filter_map(|target| target.file).collect();
-    Sums::read(out_dir).0.into_keys().filter(|file| !wanted.contains(file)).collect()
 }
