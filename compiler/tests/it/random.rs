@@ -1,11 +1,13 @@
 //! Numbers that look random and are the same in every run.
 
-/// A generator (SplitMix64).
-pub struct Random(pub u64);
+#![expect(clippy::indexing_slicing, reason = "a test stops where its ground is gone")]
+
+/// A generator (`SplitMix64`).
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// A number below `limit`; zero where that is zero.
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -14,7 +16,7 @@ impl Random {
     }
 
     /// One of several.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }

@@ -1,10 +1,12 @@
 //! Programs to try things on: the samples beside these tests, all examples and the standard library.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its ground is gone")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Path and text of every sample.
-pub fn samples() -> Vec<(PathBuf, String)> {
+pub(crate) fn samples() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut samples = Vec::new();
     for folder in ["tests/samples", "../examples", "../stdlib"] {
@@ -28,7 +30,7 @@ fn collect(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
 }
 
 /// How often a random test tries: 20,000 times in an optimised build, less otherwise; `IMGC_MUTATIONS` overrides.
-pub fn tries() -> usize {
-    let default = if cfg!(debug_assertions) { 400 } else { 20_000 };
+pub(crate) fn tries() -> usize {
+    let default = if cfg!(debug_assertions) { 250 } else { 20_000 };
     std::env::var("IMGC_MUTATIONS").ok().and_then(|tries| tries.parse().ok()).unwrap_or(default)
 }
