@@ -1,5 +1,15 @@
 //! Tests at the compiler's boundary: text and a world in, plan and diagnostics out.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    clippy::format_push_string,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test fails by panicking, and its helpers count as part of it"
+)]
+
 mod corpus;
 mod examples;
 mod fixes;

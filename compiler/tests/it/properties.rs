@@ -14,7 +14,7 @@ fn fingerprints(plan: &Plan) -> BTreeMap<String, Fingerprint> {
     let mut states: Vec<State> = Vec::new();
     let mut found = BTreeMap::new();
     for id in plan.ids() {
-        let parents: Vec<State> = plan.parents(id).iter().map(|parent| states[parent.index()].clone()).collect();
+        let parents: Vec<State> = plan.parents(id).iter().map(|parent| states[parent.index()]).collect();
         let mut fingerprint = imgc_plan::fingerprint(plan, id, &parents);
         if let Work::Source(source) = &plan.node(id).work {
             // Nothing is locked here; what it would be locked under stands for it.
@@ -183,4 +183,49 @@ fn names_do_not_count() {
     one.sort();
     two.sort();
     assert_eq!(one, two);
+}
+
+/// Every argument of the other kinds, too, alters its node, and of images what follows from them.
+#[test]
+fn arguments_of_other_kinds_count() {
+    const PROGRAM: &str = r#"
+image a {
+  from = rootfs.debian(suite: "bookworm", packages: ["curl"], platform: linux(debian)/amd64)
+  write "w" { dest = "/w", text = "1", mode = 0o644, owner = "root:root" }
+  copy "c" { src = file("one.txt"), dest = "/c", mode = 0o640, owner = "0:0" }
+}
+output archive = oci.archive(a, entrypoint: ["/e"], cmd: ["c"], env: { A = "1" }, labels: { "l" => "1" }, ports: [80], user: "u", workdir: "/v", tag: "t:1")
+output vm = disk.image(a, size: 4GiB, format: raw)
+"#;
+    const ALL: [&str; 5] = ["a/copy \"c\"", "a/from", "a/write \"w\"", "archive", "vm"];
+    const FROM_WRITE: [&str; 4] = ["a/copy \"c\"", "a/write \"w\"", "archive", "vm"];
+    const FROM_COPY: [&str; 3] = ["a/copy \"c\"", "archive", "vm"];
+    let changes: [(&str, &str, &[&str]); 18] = [
+        ("bookworm", "trixie", &ALL),
+        ("\"curl\"", "\"wget\"", &ALL),
+        ("/amd64", "/arm64", &ALL),
+        ("\"/w\"", "\"/w2\"", &FROM_WRITE),
+        ("text = \"1\"", "text = \"2\"", &FROM_WRITE),
+        ("0o644", "0o600", &FROM_WRITE),
+        ("root:root", "root:adm", &FROM_WRITE),
+        ("\"/c\"", "\"/c2\"", &FROM_COPY),
+        ("0o640", "0o600", &FROM_COPY),
+        ("0:0", "0:1", &FROM_COPY),
+        ("\"/e\"", "\"/f\"", &["archive"]),
+        ("cmd: [\"c\"]", "cmd: [\"d\"]", &["archive"]),
+        ("A = \"1\"", "A = \"2\"", &["archive"]),
+        ("\"l\" => \"1\"", "\"l\" => \"2\"", &["archive"]),
+        ("80", "81", &["archive"]),
+        ("\"t:1\"", "\"t:2\"", &["archive"]),
+        ("4GiB", "5GiB", &["vm"]),
+        ("format: raw", "format: qcow2", &["vm"]),
+    ];
+    let before = fingerprints(&plan_of(&world_of(PROGRAM)));
+    for (from, to, expected) in changes {
+        let changed = PROGRAM.replacen(from, to, 1);
+        assert_ne!(changed, PROGRAM, "{from}");
+        let after = fingerprints(&plan_of(&world_of(&changed)));
+        let differ: Vec<&str> = before.iter().filter(|(at, f)| after[*at] != **f).map(|(at, _)| at.as_str()).collect();
+        assert_eq!(differ, expected, "{from} to {to}");
+    }
 }
