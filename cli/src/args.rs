@@ -27,7 +27,7 @@ pub(crate) struct Global {
     /// Says more on standard error; twice: even more
     #[arg(short = 'v', long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
-    /// Where layers and objects are kept, instead of `imgc` in $`XDG_CACHE_HOME`
+    /// Where layers and objects are kept, instead of the cache directory of the user
     #[arg(long, value_name = "DIR", env = "IMGC_CACHE", hide_env_values = true, global = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 }

@@ -79,3 +79,27 @@ fn pipe(bed: &Bed, args: &[&str], text: &str) -> Said {
     child.stdin.take().expect("pipe").write_all(text.as_bytes()).expect("write");
     Said::of(&child.wait_with_output().expect("imgc"))
 }
+
+#[test]
+fn init_starts_a_package_that_holds_and_is_formatted() {
+    let bed = Bed::new("");
+    std::fs::remove_file(bed.path("main.imgc")).expect("program");
+    bed.must(&["init"]);
+    bed.must(&["check"]);
+    bed.must(&["fmt", "--check"]);
+    bed.imgc(&["init"]).fails(1, &["main.imgc", "nothing was written"]);
+    bed.must(&["init", "deep/below"]);
+    bed.must(&["check", "deep/below"]);
+}
+
+#[test]
+fn completions_exist_for_three_shells_and_doctor_has_a_json_form() {
+    let bed = Bed::new("");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(bed.must(&["completions", shell]).contains("imgc"), "{shell}");
+    }
+    let said = bed.imgc(&["doctor", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert!(json["findings"].as_array().is_some_and(|findings| !findings.is_empty()));
+    assert!(matches!(said.code, Some(0 | 4)), "{}", said.err);
+}
