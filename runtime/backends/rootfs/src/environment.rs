@@ -61,7 +61,9 @@ pub(crate) fn proxy_on_loopback(settings: &Settings) -> bool {
 pub(crate) fn say_host_network(cx: &Cx) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
-        cx.note("steps use the host's network: neither pasta (package passt) nor slirp4netns can be used here");
+        cx.note(
+            "steps use the host's network: slirp4netns or pasta (package passt) and access to /dev/net/tun are missing",
+        );
     });
 }
 

@@ -30,12 +30,12 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
-    /// The one to use here, if any. As the machine's root pasta gives its rights away before it enters the namespace,
-    /// and fails; slirp4netns works as anyone.
+    /// The one to use here, if any. slirp4netns stands first: as the machine's root pasta gives its rights away before
+    /// it enters the namespace, and fails. Both need `/dev/net/tun`.
     pub(crate) fn find() -> Option<Self> {
-        let slirp = || crate::enter::find_program("slirp4netns").map(Self::Slirp);
-        let pasta = || crate::enter::find_program("pasta").map(Self::Pasta);
-        if crate::in_user_namespace() { pasta().or_else(slirp) } else { slirp() }
+        let tun = rustix::fs::access("/dev/net/tun", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+        let found = |name| tun.is_ok().then(|| crate::enter::find_program(name)).flatten();
+        found("slirp4netns").map(Self::Slirp).or_else(|| found("pasta").map(Self::Pasta))
     }
 
     /// Where a program behind it finds a name server.
