@@ -187,7 +187,7 @@ impl Import<'_> {
             below: &below,
             limits: Limits::default(),
         };
-        let unpacked = unpack(reader, &into, &options).map_err(|error| of_unpack(&error, from))?;
+        let unpacked = unpack(reader, &into, &options).map_err(|error| of_unpack(error, from))?;
         for skipped in &unpacked.skipped {
             self.cx.note(format!("left out: {} at {}", skipped.what, String::from_utf8_lossy(&skipped.path.0)));
         }
@@ -258,6 +258,10 @@ fn of_source(error: &dyn std::error::Error, help: Option<String>) -> BackendErro
     BackendError::Source { message: errors::chain(error), help }
 }
 
-fn of_unpack(error: &UnpackError, from: &str) -> BackendError {
-    BackendError::Source { message: format!("cannot unpack {from}: {}", errors::chain(error)), help: None }
+fn of_unpack(error: UnpackError, from: &str) -> BackendError {
+    // A full disk or a missing right is no fault of the archive.
+    if let UnpackError::Place { doing, path, source } = error {
+        return BackendError::Io { doing: format!("cannot {doing} `{path}` of {from}"), source };
+    }
+    BackendError::Source { message: format!("cannot unpack {from}: {}", errors::chain(&error)), help: None }
 }
