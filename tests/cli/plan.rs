@@ -29,10 +29,10 @@ fn a_plan_says_what_will_run_and_why() {
     let new = bed.must(&args);
     for expected in [
         "box (linux/amd64)",
-        "? write \"hello\"",
+        "+ write \"hello\"",
         "outputs",
-        "? archive: oci.archive → archive.tar",
-        "1 to run, 3 pending, 0 cached",
+        "+ archive: oci.archive → archive.tar",
+        "4 to run, 0 cached",
     ] {
         assert!(new.contains(expected), "`{expected}` is missing in:\n{new}");
     }

@@ -13,9 +13,9 @@ use crate::terminal::{Style, Terminal, paint};
 fn mark(standing: &Standing) -> (&'static str, Style) {
     match standing {
         Standing::Cached => ("=", Style::Dim),
-        Standing::New => ("+", Style::Green),
+        Standing::New | Standing::Pending { new: true, .. } => ("+", Style::Green),
         Standing::Changed { .. } | Standing::Follows { .. } => ("~", Style::Yellow),
-        Standing::Pending { .. } => ("?", Style::Cyan),
+        Standing::Pending { new: false, .. } => ("?", Style::Cyan),
     }
 }
 
@@ -77,13 +77,13 @@ impl Tree<'_> {
     /// What stands behind the name: nothing for what is cached.
     fn why(&self, standing: &Standing) -> String {
         let text = match standing {
-            Standing::Cached | Standing::New => return String::new(),
+            Standing::Cached | Standing::New | Standing::Pending { new: true, .. } => return String::new(),
             Standing::Changed { cause, following: 0 } => format!("will run: {cause}"),
             Standing::Changed { cause, following: 1 } => format!("will run: {cause}, 1 node follows from it"),
             Standing::Changed { cause, following } => {
                 format!("will run: {cause}, {} follow from it", count(*following, "node"))
             }
-            Standing::Pending { below } => format!("depends on what {} leaves", self.plan.node(*below).address),
+            Standing::Pending { below, .. } => format!("depends on what {} leaves", self.plan.node(*below).address),
             Standing::Follows { below } => format!("will run after {}", self.plan.node(*below).address),
         };
         format!("  {}", self.paint(Style::Dim, &text))
@@ -138,7 +138,7 @@ pub(crate) fn document(plan: &Plan, forecast: &Forecast) -> serde_json::Value {
             let (cause, below) = match &node.standing {
                 Standing::Cached | Standing::New => (None, None),
                 Standing::Changed { cause, .. } => (Some(cause.to_string()), None),
-                Standing::Pending { below } | Standing::Follows { below } => {
+                Standing::Pending { below, .. } | Standing::Follows { below } => {
                     (None, Some(plan.node(*below).address.to_string()))
                 }
             };

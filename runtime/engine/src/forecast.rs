@@ -61,6 +61,8 @@ pub enum Standing {
     Pending {
         /// The first cause: the node that will run.
         below: NodeId,
+        /// `+`: nothing was ever built under this address, so it will run but for a rare find.
+        new: bool,
     },
     /// `~`: below a node that will run and whose result differs each time: it will run as well.
     Follows {
@@ -86,7 +88,7 @@ pub async fn forecast(
     count_following(&mut nodes);
     let count = |is: fn(&Standing) -> bool| nodes.iter().filter(|node| is(&node.standing)).count();
     let cached = count(|s| *s == Standing::Cached);
-    let pending = count(|s| matches!(s, Standing::Pending { .. }));
+    let pending = count(|s| matches!(s, Standing::Pending { new: false, .. }));
     let estimate = estimate(plan, &nodes);
     let refused = refuse::harmful(refuse::refusals(engine, plan, &selection.nodes), &survey);
     Ok(Forecast { to_run: nodes.len() - cached - pending, refused, cached, pending, estimate, nodes })
@@ -102,7 +104,9 @@ fn standings(engine: &Engine, plan: &Plan, survey: &Survey) -> Vec<NodeForecast>
         let above = plan.parents(id).into_iter().find_map(|parent| causes.get(&parent).copied());
         let standing = match found {
             Found::Hit { .. } => Standing::Cached,
-            Found::Open { below } => Standing::Pending { below: *below },
+            Found::Open { below } => {
+                Standing::Pending { below: *below, new: survey.remembered(&address).is_none() }
+            }
             Found::Miss { why, .. } => match (why, above) {
                 (Why::Rerun, _) => Standing::Changed { cause: Cause::Rerun, following: 0 },
                 (Why::NoCache, _) => Standing::Changed { cause: Cause::NoCache, following: 0 },
@@ -125,7 +129,7 @@ fn standings(engine: &Engine, plan: &Plan, survey: &Survey) -> Vec<NodeForecast>
         match &standing {
             Standing::Cached => {}
             Standing::New | Standing::Changed { .. } => drop(causes.insert(id, id)),
-            Standing::Pending { below } | Standing::Follows { below } => drop(causes.insert(id, *below)),
+            Standing::Pending { below, .. } | Standing::Follows { below } => drop(causes.insert(id, *below)),
         }
         let took = survey.remembered(&address).and_then(Remembered::cost);
         nodes.push(NodeForecast { node: id, address, standing, took });
@@ -137,7 +141,7 @@ fn count_following(nodes: &mut [NodeForecast]) {
     let mut counts: BTreeMap<NodeId, usize> = BTreeMap::new();
     for node in nodes.iter() {
         match &node.standing {
-            Standing::Pending { below } | Standing::Follows { below } => *counts.entry(*below).or_default() += 1,
+            Standing::Pending { below, .. } | Standing::Follows { below } => *counts.entry(*below).or_default() += 1,
             Standing::Cached | Standing::New | Standing::Changed { .. } => {}
         }
     }
