@@ -168,8 +168,6 @@ fn skopeo_and_podman_take_the_site() {
         "--rm",
         "--network",
         "none",
-        "--cgroups",
-        "disabled",
         "--entrypoint",
         "/bin/cat",
         &image,

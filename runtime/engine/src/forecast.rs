@@ -104,9 +104,7 @@ fn standings(engine: &Engine, plan: &Plan, survey: &Survey) -> Vec<NodeForecast>
         let above = plan.parents(id).into_iter().find_map(|parent| causes.get(&parent).copied());
         let standing = match found {
             Found::Hit { .. } => Standing::Cached,
-            Found::Open { below } => {
-                Standing::Pending { below: *below, new: survey.remembered(&address).is_none() }
-            }
+            Found::Open { below } => Standing::Pending { below: *below, new: survey.remembered(&address).is_none() },
             Found::Miss { why, .. } => match (why, above) {
                 (Why::Rerun, _) => Standing::Changed { cause: Cause::Rerun, following: 0 },
                 (Why::NoCache, _) => Standing::Changed { cause: Cause::NoCache, following: 0 },
