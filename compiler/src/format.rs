@@ -13,7 +13,7 @@ mod list;
 mod node;
 
 /// Rounds after which a layout is taken as it is; all but a few texts with comments in odd places need one.
-const MAX_ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 8;
 
 /// The text of a module as it should be written. Formatting the result again changes nothing.
 pub fn format(parsed: &Parsed) -> String {

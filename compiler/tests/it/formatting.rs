@@ -155,3 +155,23 @@ image web {
 "#;
     assert_eq!(formatted(text), expected);
 }
+
+#[test]
+fn comments_in_odd_places() {
+    let items = [
+        "import \"./base.imgc\"(size:\n// n\n\n8GiB) as small\n",
+        "@deprecated(\"use size\") // n\n@allow(unused) reason \"kept\"\nparam old: Size? =\n\n\nnone where old == none\n",
+        "let\n\n\nhex: Int = -answer + // n\n2 * (3 - 1) % 5 / 1\n",
+        "pub fn double(n: Int, by: Int\n= 2 // n\nwhere by > 0)\n// n\n\n-> Int = n\n// n\n\n* by\n",
+        "fn pick(c: Channel) -> String =\n/// n\nmatch c { stable => \"s\", edge(build) => \"e\", _ => none ?? \"x\" }\n",
+        "record Service {\n  /// Its name.\n// n\n\nname:\n\n\nString where name.matches(\"a\")\n  ports: List<Port> =\n[], ram: Size = 512MiB\n}\n",
+        "let a = 1 // x\nlet b =\n// y\n2\n\n\n/// z\n\nlet c = 3\n",
+        "let x = [ // a\n1 // b\n, // c\n// d\n2\n// e\n]\n",
+        "let x = if a // n\nthen b\n// m\nelse c\n",
+        "image a { use b( // n\n[1]\n// m\n) if c { } // k\nelse // l\n{ } }\n",
+    ];
+    for item in items {
+        check(item);
+    }
+    check(&items.concat());
+}
