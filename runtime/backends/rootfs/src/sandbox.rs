@@ -1,15 +1,16 @@
 //! The world of one program: built by the first process of its namespaces, which then waits for it.
 
 use std::io::PipeWriter;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, wait};
 
 use crate::accounts::Account;
-use crate::protocol::{Failure, Network, Reply, Root, Run, SCRIPT, send};
+use crate::protocol::{Failure, Reply, Root, Run, SCRIPT, send};
 use crate::sys::{self, Blocked, Forked};
-use crate::translator::Translator;
+use crate::translator;
 use crate::world;
 
 /// The name of every step's host: a build must not depend on where it runs.
@@ -17,10 +18,10 @@ const HOST_NAME: &[u8] = b"imgc";
 
 /// The life of the first process in a step's namespaces: builds the world, starts the program, reaps until it ends,
 /// and says how. With it the kernel ends everything the program left behind.
-pub(crate) fn init(run: &Run, translator: Option<&Translator>, mut answer: PipeWriter) -> ! {
+pub(crate) fn init(run: &Run, network: Option<&OwnedFd>, mut answer: PipeWriter) -> ! {
     // A second net beside the keeper's pipe. It holds here: the keeper has one thread only.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let reply = match supervise(run, translator, &mut answer) {
+    let reply = match supervise(run, network, &mut answer) {
         Ok(reply) => reply,
         Err(failure) => Reply::Failed(failure),
     };
@@ -28,13 +29,10 @@ pub(crate) fn init(run: &Run, translator: Option<&Translator>, mut answer: PipeW
     sys::exit_now(0);
 }
 
-fn supervise(run: &Run, translator: Option<&Translator>, answer: &mut PipeWriter) -> Result<Reply, Failure> {
+fn supervise(run: &Run, network: Option<&OwnedFd>, answer: &mut PipeWriter) -> Result<Reply, Failure> {
     let signals = Blocked::new(&[libc::SIGTERM, libc::SIGCHLD]).map_err(Failure::system("block signals"))?;
-    if let Some(translator) = translator {
-        translator.join()?;
-    }
-    if run.network == Network::None {
-        sys::loopback_up().map_err(Failure::system("bring the loopback interface up"))?;
+    if let Some(network) = network {
+        translator::join(network)?;
     }
     if let Root::Overlay { .. } = run.root {
         rustix::system::sethostname(HOST_NAME).map_err(Failure::system("set the host name"))?;

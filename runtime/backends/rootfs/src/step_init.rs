@@ -6,6 +6,7 @@
 //! Standard output and error are pipes for the programs; the keeper itself never writes to them.
 
 use std::io::{self, PipeReader, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use crate::protocol::{Failure, Network, Reply, Request, Run, receive, send};
 use crate::sandbox;
 use crate::sys::{self, Forked};
-use crate::translator::{Tool, Translator};
+use crate::translator::{Tool, Translator, new_namespace};
 
 /// The argument by which the `imgc` binary knows that it is to be the keeper.
 pub const ARGUMENT: &str = "step-init";
@@ -27,7 +28,7 @@ pub fn main() -> ExitCode {
     let _ = rustix::process::setsid();
     sys::keep_descriptors_from_programs();
     let Ok(control) = control() else { return ExitCode::FAILURE };
-    let mut keeper = Keeper { control, mount: None, guarded: Vec::new(), tool: None, translator: None };
+    let mut keeper = Keeper { control, mount: None, guarded: Vec::new(), tool: None, translator: None, alone: None };
     match keeper.serve() {
         Ok(Served::Left) => ExitCode::SUCCESS,
         Ok(Served::Orphaned) | Err(_) => {
@@ -52,6 +53,9 @@ struct Keeper {
     guarded: Vec<PathBuf>,
     tool: Option<Tool>,
     translator: Option<Translator>,
+    /// A network with nothing but a loopback. It serves all programs of the machine that get none: making one for each
+    /// takes longer than all the rest of a trivial step.
+    alone: Option<OwnedFd>,
 }
 
 /// How serving ended.
@@ -105,13 +109,19 @@ impl Keeper {
             let ready = self.guarded.first().map(|dir| dir.join("translator")).unwrap_or_default();
             self.translator = Some(Translator::start(tool, &ready)?);
         }
-        let own = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        let namespaces = if run.network == Network::None { own | libc::CLONE_NEWNET } else { own };
+        if run.network == Network::None && self.alone.is_none() {
+            self.alone = Some(new_namespace().map_err(Failure::system("make a network namespace"))?);
+        }
+        let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         let (read, write) = io::pipe().map_err(Failure::system("make a pipe"))?;
         let forked = sys::fork_into(namespaces).map_err(Failure::system("make the namespaces of a step"))?;
         let Forked::Parent(init) = forked else {
             drop(read);
-            let network = self.translator.as_ref().filter(|_| run.network == Network::Own);
+            let network = match run.network {
+                Network::None => self.alone.as_ref(),
+                Network::Own => self.translator.as_ref().map(Translator::namespace),
+                Network::Host => None,
+            };
             sandbox::init(run, network, write);
         };
         drop(write);

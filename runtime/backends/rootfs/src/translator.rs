@@ -88,10 +88,9 @@ impl Translator {
         if ready { Ok(translator) } else { Err(Failure::System { doing, errno: libc::EPROTO }) }
     }
 
-    /// Moves this process into the network.
-    pub(crate) fn join(&self) -> Result<(), Failure> {
-        move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(Failure::system("enter the network of the machine"))
+    /// The network that it serves.
+    pub(crate) fn namespace(&self) -> &OwnedFd {
+        &self.namespace
     }
 }
 
@@ -102,8 +101,14 @@ impl Drop for Translator {
     }
 }
 
+/// Moves this process into a network namespace.
+pub(crate) fn join(namespace: &OwnedFd) -> Result<(), Failure> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(Failure::system("enter the network of the machine"))
+}
+
 /// A network namespace with a loopback, held by nothing but the descriptor.
-fn new_namespace() -> io::Result<OwnedFd> {
+pub(crate) fn new_namespace() -> io::Result<OwnedFd> {
     let (mut up, mut tell) = io::pipe()?;
     let Forked::Parent(pid) = sys::fork_into(libc::CLONE_NEWNET)? else {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
