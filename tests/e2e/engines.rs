@@ -166,6 +166,11 @@ fn skopeo_and_podman_take_the_site() {
     let page = must(&mut podman(&[
         "run",
         "--rm",
+        // What an engine takes by default may be more than this machine allows.
+        "--ulimit",
+        "nofile=1024:1024",
+        "--ulimit",
+        "nproc=1024:1024",
         "--network",
         "none",
         "--entrypoint",

@@ -13,7 +13,7 @@ fn imgc_builds_inside_a_container() {
     let outer = bed.path("outer");
     std::fs::create_dir(&outer).expect("folder");
     std::fs::copy(env!("CARGO_BIN_EXE_imgc"), outer.join("imgc")).expect("binary");
-    let text = "image tool {\n  from = rootfs.debian(suite: \"bookworm\")\n  copy \"imgc\" { src = file(\"./imgc\"), dest = \"/usr/local/bin/imgc\", mode = 0o755 }\n}\noutput tool = oci.archive(tool, tag: \"tool:latest\")\n";
+    let text = "image tool {\n  from = rootfs.debian(suite: \"bookworm\")\n  copy \"imgc\" { src = file(\"./imgc\"), dest = \"/usr/local/bin/imgc\", mode = 0o755 }\n}\noutput archive = oci.archive(tool, tag: \"tool:latest\")\n";
     std::fs::write(outer.join("main.imgc"), text).expect("program");
     bed.apply(&outer, &[]);
 
@@ -27,12 +27,14 @@ fn imgc_builds_inside_a_container() {
     outside.apply(&copy, &[]);
 
     let docker = Docker::start();
-    let image = docker.load(&outer.join("out/tool.tar"));
+    let image = docker.load(&outer.join("out/archive.tar"));
     let mount = format!("{}:/inner", inner.display());
     let said = must(docker.client().args([
         "run",
         "--rm",
-        "--privileged",
+        "--cap-add=SYS_ADMIN",
+        "--security-opt=seccomp=unconfined",
+        "--security-opt=apparmor=unconfined",
         "-v",
         &mount,
         &image,

@@ -175,6 +175,12 @@ async fn share(engine: &Engine) -> Result<Sharing, EngineError> {
 
 /// Replays what dead runs left open. What fails is said and never blocks this run.
 async fn recover(engine: &Engine, options: &Options, cx: &Cx) {
+    let store = engine.store.clone();
+    if let Ok(Ok(swept)) = blocking(move || store.sweep()).await {
+        for (path, why) in swept.left {
+            cx.note(format!("cannot remove what an earlier run left at {}: {why}", path.display()));
+        }
+    }
     let Some(runs) = options.run.as_ref().and_then(|run| run.dir().parent()) else { return };
     for problem in run::replay(runs, &engine.backends, cx).await {
         cx.note(format!("cannot clean up after an earlier run: {problem}"));

@@ -45,3 +45,9 @@ pub(crate) fn never_run(failure: Failure) -> BackendError {
 pub(crate) fn panicked(_: tokio::task::JoinError) -> BackendError {
     BackendError::Internal { message: "work on files of the store broke off".to_owned() }
 }
+
+/// A step that failed where nothing can be written any more.
+pub(crate) fn full(at: &std::path::Path) -> BackendError {
+    let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    BackendError::Io { doing: format!("the step failed, and there is no space left at {}", at.display()), source }
+}

@@ -168,6 +168,12 @@ impl Channel for RootfsMachine {
         if exec.network && self.translator.is_none() {
             environment::say_host_network(cx);
         }
+        // Programs say it in many ways; whoever builds the image can only mend it outside of it.
+        if let (Reply::Code(1..), Some(ground)) = (&reply, &self.ground)
+            && ground.space.is_full()
+        {
+            return Err(errors::full(ground.space.path()));
+        }
         match reply {
             Reply::Code(code) => Ok(Exit::Code(code)),
             Reply::Signal(number) => Ok(Exit::Signal(Signal(number))),

@@ -55,6 +55,12 @@ impl Space {
         self.memory.as_ref().map_or(self.scratch.path(), |memory| &memory.0)
     }
 
+    /// Whether what is being changed has no room left, but for a page or two that nothing useful fits in.
+    pub(crate) fn is_full(&self) -> bool {
+        const NOTHING: u64 = 64 << 10;
+        rustix::fs::statvfs(self.path()).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < NOTHING)
+    }
+
     /// On the file system of the store, whatever that is.
     pub(crate) fn on_disk(&self) -> &Path {
         self.scratch.path()
