@@ -99,6 +99,24 @@ fn two_applies_in_one_folder_both_end_well() {
     assert_eq!(Bed::sums(&package), sums);
 }
 
+/// Debian's registry on loopback, once it answers.
+fn registry(dir: &Path, port: u16) -> Running {
+    fs::create_dir(dir).expect("folder");
+    let config = format!(
+        "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+        dir.display()
+    );
+    fs::write(dir.join("config.yml"), config).expect("config");
+    let mut serve = Command::new("docker-registry");
+    serve.arg("serve").arg(dir.join("config.yml")).stdout(Stdio::null()).stderr(Stdio::null());
+    let running = Running(serve.spawn().expect("docker-registry"));
+    let url = format!("http://127.0.0.1:{port}/v2/");
+    within(Duration::from_secs(30), "the registry answers", || {
+        run(Command::new("curl").args(["-fsS", &url])).status.success().then_some(())
+    });
+    running
+}
+
 #[test]
 fn a_registry_that_refuses_and_one_that_serves() {
     for program in ["docker-registry", "skopeo"] {
@@ -123,25 +141,7 @@ fn a_registry_that_refuses_and_one_that_serves() {
     assert_eq!(refused.status.code(), Some(3), "{said}");
     assert!(said.contains(&format!("127.0.0.1:{port}")), "{said}");
 
-    let dir = bed.path("registry");
-    fs::create_dir(&dir).expect("folder");
-    let config = format!(
-        "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
-        dir.display()
-    );
-    fs::write(dir.join("config.yml"), config).expect("config");
-    let child = Command::new("docker-registry")
-        .arg("serve")
-        .arg(dir.join("config.yml"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("docker-registry");
-    let _registry = Running(child);
-    let url = format!("http://127.0.0.1:{port}/v2/");
-    within(Duration::from_secs(30), "the registry answers", || {
-        run(Command::new("curl").args(["-fsS", &url])).status.success().then_some(())
-    });
+    let _registry = registry(&bed.path("registry"), port);
     let from = format!("oci-archive:{}", package.join("out/archive.tar").display());
     must(Command::new("skopeo").args([
         "copy",

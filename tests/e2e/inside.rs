@@ -33,6 +33,7 @@ fn imgc_builds_inside_a_container() {
         "run",
         "--rm",
         "--cap-add=SYS_ADMIN",
+        "--cap-add=NET_ADMIN",
         "--security-opt=seccomp=unconfined",
         "--security-opt=apparmor=unconfined",
         "-v",

@@ -19,6 +19,9 @@ use crate::sandbox;
 use crate::sys::{self, Forked};
 use crate::translator::{Tool, Translator, new_namespace};
 
+/// What is tried for a step without network. Containers often lack the second right.
+const ALONE: &str = "make a network namespace with a loopback (it takes CAP_SYS_ADMIN and CAP_NET_ADMIN)";
+
 /// The argument by which the `imgc` binary knows that it is to be the keeper.
 pub const ARGUMENT: &str = "step-init";
 
@@ -110,7 +113,7 @@ impl Keeper {
             self.translator = Some(Translator::start(tool, &ready)?);
         }
         if run.network == Network::None && self.alone.is_none() {
-            self.alone = Some(new_namespace().map_err(Failure::system("make a network namespace"))?);
+            self.alone = Some(new_namespace().map_err(Failure::system(ALONE))?);
         }
         let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         let (read, write) = io::pipe().map_err(Failure::system("make a pipe"))?;

@@ -112,18 +112,23 @@ pub(crate) fn new_namespace() -> io::Result<OwnedFd> {
     let (mut up, mut tell) = io::pipe()?;
     let Forked::Parent(pid) = sys::fork_into(libc::CLONE_NEWNET)? else {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        let _ = sys::loopback_up().and_then(|()| tell.write_all(b"u"));
+        let errno = sys::loopback_up().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+        let _ = tell.write_all(&errno.to_le_bytes());
         drop(tell);
         sleep_on(&up);
     };
     drop(tell);
-    let is_up = up.read_exact(&mut [0]);
+    let mut errno = [0; 4];
+    let answered = up.read_exact(&mut errno);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(format!("/proc/{pid}/ns/net"), flags, Mode::empty());
     let _ = rustix::process::kill_process(pid, Signal::KILL);
     let _ = waitpid(Some(pid), WaitOptions::empty());
-    is_up?;
-    Ok(opened?)
+    answered?;
+    match i32::from_le_bytes(errno) {
+        0 => Ok(opened?),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
 }
 
 fn sleep_on(_up: &PipeReader) -> ! {

@@ -206,24 +206,24 @@ pub(crate) fn platform_arg() -> (String, Value) {
     ("platform".into(), Value::Platform(platform()))
 }
 
-/// Runs the named test of this binary as the user `imgctest` and returns what it printed, or says why it cannot.
+/// Runs the named test of this binary as the user `imgc-test` and returns what it printed, or says why it cannot.
 pub(crate) fn as_user(test: &str, env: &[(&str, &Path)]) -> Option<String> {
     if !rustix::process::geteuid().is_root() || imgc_rootfs::in_user_namespace() {
         return None;
     }
-    let known = std::fs::read_to_string("/etc/passwd").unwrap().contains("\nimgctest:");
+    let known = std::fs::read_to_string("/etc/passwd").unwrap().contains("\nimgc-test:");
     if !known {
-        assert!(Command::new("useradd").args(["-m", "imgctest"]).status().unwrap().success());
+        assert!(Command::new("useradd").args(["-m", "imgc-test"]).status().unwrap().success());
     }
     let copy = public_copy();
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=imgctest", "--regid=imgctest", "--init-groups", "--"]).arg(&copy);
-    command.args(["--exact", test, "--nocapture"]).env("HOME", "/home/imgctest").env("USER", "imgctest");
+    command.args(["--reuid=imgc-test", "--regid=imgc-test", "--init-groups", "--"]).arg(&copy);
+    command.args(["--exact", test, "--nocapture"]).env("HOME", "/home/imgc-test").env("USER", "imgc-test");
     command.env_remove("TMPDIR").current_dir("/").envs(env.iter().map(|(name, value)| (*name, *value)));
     let output = command.output().unwrap();
     let _ = std::fs::remove_file(&copy);
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "as imgctest: {text}");
+    assert!(output.status.success(), "as imgc-test: {text}");
     Some(text)
 }
 
