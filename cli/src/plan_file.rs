@@ -121,6 +121,12 @@ impl PlanFile {
             let Some(planned) = &source.locked else { continue };
             match lock.sources.get(&source.key.0.to_string()) {
                 Some(now) if now == planned => {}
+                Some(now) if now.epoch != planned.epoch => {
+                    found.push(format!(
+                        "the epoch of `{}` was {}, now it is {}",
+                        planned.name, planned.epoch, now.epoch
+                    ));
+                }
                 Some(_) => found.push(format!("the lock entry of `{}` changed", planned.name)),
                 None => found.push(format!("the lock entry of `{}` is gone", planned.name)),
             }

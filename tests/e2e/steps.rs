@@ -106,3 +106,59 @@ fn a_proxy_reaches_the_step_and_no_fingerprint() {
     let plan = must(&mut bed.imgc(&["plan", path]));
     assert!(plan.contains("0 to run"), "{plan}");
 }
+
+#[test]
+fn the_epoch_of_the_package_counts_at_once() {
+    let bed = Bed::new(Who::Root);
+    let package = bed.package("p", &boxed("  sh \"time\" { script = \"echo $SOURCE_DATE_EPOCH > /out\" }"));
+    bed.apply(&package, &[]);
+    fs::write(package.join("imgc.toml"), "name = \"p\"\n\n[settings]\nepoch = 1000000000\n").expect("imgc.toml");
+    bed.apply(&package, &[]);
+    let into = bed.path("tmp/tree");
+    unpack_archive(&package.join("out/archive.tar"), &into);
+    assert_eq!(fs::read_to_string(into.join("root/out")).expect("/out"), "1000000000\n");
+    let listed = must(Command::new("stat").args(["-c", "%Y"]).arg(into.join("root/out")));
+    assert_eq!(listed, "1000000000\n");
+}
+
+#[test]
+fn a_certificate_authority_reaches_the_step_and_no_layer() {
+    let bed = Bed::new(Who::Root);
+    let pem = "-----BEGIN CERTIFICATE-----\nbm90IGEgcmVhbCBvbmU=\n-----END CERTIFICATE-----\n";
+    fs::write(bed.path("ca.pem"), pem).expect("ca.pem");
+    let statements = "  sh \"look\" { script = \"/bin/busybox grep -c bm90IGEgcmVhbCBvbmU= $SSL_CERT_FILE > /out\" }";
+    let package = bed.package("p", &boxed(statements));
+    must(bed.imgc(&["apply", package.to_str().expect("UTF-8")]).env("IMGC_CA_FILE", bed.path("ca.pem")));
+    let into = bed.path("tmp/tree");
+    unpack_archive(&package.join("out/archive.tar"), &into);
+    assert_eq!(fs::read_to_string(into.join("root/out")).expect("/out"), "1\n");
+    let held = run(Command::new("grep").args(["-r", "-l", "bm90IGEgcmVhbCBvbmU="]).arg(bed.path("cache/trees")));
+    assert_eq!(String::from_utf8_lossy(&held.stdout), "", "a layer holds the certificate");
+}
+
+#[test]
+fn an_archive_is_a_source() {
+    for who in [Who::Root, Who::User] {
+        let bed = Bed::new(who);
+        let package = bed.package("p", "image box {\n  from = rootfs.tar(file(\"./base.tar\"))\n  sh \"look\" { script = \"/bin/busybox cat /etc/name > /out\" }\n}\noutput archive = oci.archive(box)\n");
+        let root = bed.path("root");
+        fs::create_dir_all(root.join("bin")).expect("folder");
+        fs::create_dir_all(root.join("etc")).expect("folder");
+        fs::write(root.join("etc/name"), "from a tar file\n").expect("name");
+        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox");
+        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).expect("sh");
+        must(
+            Command::new("tar")
+                .args(["--owner=0", "--group=0", "-C"])
+                .arg(&root)
+                .arg("-cf")
+                .arg(package.join("base.tar"))
+                .arg("."),
+        );
+        bed.own();
+        bed.apply(&package, &[]);
+        let into = bed.path("tmp/tree");
+        unpack_archive(&package.join("out/archive.tar"), &into);
+        assert_eq!(fs::read_to_string(into.join("root/out")).expect("/out"), "from a tar file\n", "{who:?}");
+    }
+}

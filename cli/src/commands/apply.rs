@@ -134,7 +134,11 @@ impl<'a> Job<'a> {
     ) -> Outcome {
         let Compiled { mut plan, sources, asked } = compiled;
         if let Some(file) = &self.obeys {
-            file.still_holds(&plan, &lockfile::read(&self.package.root)?)?;
+            let mut lock = lockfile::read(&self.package.root)?;
+            if let Some(epoch) = session.settings.epoch {
+                lock.sources.values_mut().for_each(|locked| locked.epoch = epoch);
+            }
+            file.still_holds(&plan, &lock)?;
             plan = file.plan.clone();
         }
         let selection = session.select((&plan, &sources), &self.targets)?;

@@ -69,8 +69,10 @@ pub async fn lock_sources(
             lockfile.sources.insert(key.0.to_string(), now.clone());
             changes.push(LockChange { address: plan.node(*first).address.clone(), before, after: now.clone() });
         }
+        // The lock keeps the source's own epoch: the package's may change at any time and then counts at once.
+        let locked = Locked { epoch: cx.settings.epoch.unwrap_or(now.epoch), ..now };
         for (id, _) in uses {
-            fill_in(plan, *id, &now);
+            fill_in(plan, *id, &locked);
         }
     }
     match mode {

@@ -22,17 +22,13 @@ pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg
 
 /// Pins a source.
 pub(crate) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Locked, BackendError> {
-    let mut locked = match node.kind.as_str() {
-        "rootfs.debian" => debian::lock(store, node, cx).await?,
-        "rootfs.oci" => archive::lock_oci(store, node, cx).await?,
-        "rootfs.tar" => plain(node, "tar"),
-        "rootfs.scratch" => plain(node, "scratch"),
-        other => return Err(unknown(other)),
-    };
-    if let Some(epoch) = cx.settings.epoch {
-        locked.epoch = epoch;
+    match node.kind.as_str() {
+        "rootfs.debian" => debian::lock(store, node, cx).await,
+        "rootfs.oci" => archive::lock_oci(store, node, cx).await,
+        "rootfs.tar" => Ok(plain(node, "tar")),
+        "rootfs.scratch" => Ok(plain(node, "scratch")),
+        other => Err(unknown(other)),
     }
-    Ok(locked)
 }
 
 /// Brings the base layer of a locked source into the store.
