@@ -5,14 +5,12 @@ imgc=$1
 out=out/demo
 mkdir -p "$out"
 [ -f "$out/key" ] || ssh-keygen -q -t ed25519 -N '' -C imgc-demo -f "$out/key"
-"$imgc" apply examples/web --out-dir "$out" --set "admin_key=$(cat "$out/key.pub")"
-echo
-"$imgc" -C examples/web show
+"$imgc" apply ./examples/web --out-dir "$out" --set "admin_key=$(cat "$out/key.pub")"
 cat <<TEXT
 
-Start the container (either engine):
-  docker load -i $out/container.tar && docker run --rm -p 8080:80 imgc/web:latest nginx -g 'daemon off;'
-  podman load -i $out/container.tar && podman run --rm -p 8080:80 imgc/web:latest nginx -g 'daemon off;'
+Start the container, with docker or podman:
+  docker run --rm -p 8080:80 "\$(docker load -qi $out/container.tar | sed 's/.*: //')" nginx -g 'daemon off;'
+  podman run --rm -p 8080:80 "\$(podman load -qi $out/container.tar | sed 's/.*: //')" nginx -g 'daemon off;'
 
 Boot the disk; nothing is written to it (package qemu-system-x86, and ovmf for the firmware):
   qemu-system-x86_64 -machine q35 -m 1024 -bios /usr/share/ovmf/OVMF.fd -snapshot -nographic \\
