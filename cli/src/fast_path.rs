@@ -21,10 +21,15 @@ pub(crate) enum Stamp {
     Missing,
     /// Device, inode, size, mode, and modification and change time in nanoseconds since 1970.
     There(u64, u64, u64, u32, i64, i64),
+    /// More was looked at than one stat can tell: links that lead on through links. Never the same again.
+    Doubtful(bool),
 }
 
 /// Kernel clocks tick every 10 ms at worst; twice that is safe.
 const TICK: Duration = Duration::from_millis(20);
+
+/// File systems that keep whole seconds only, some of them every other one.
+const COARSE: Duration = Duration::from_secs(2);
 
 impl Stamp {
     /// Of metadata at hand.
@@ -48,8 +53,13 @@ impl Stamp {
 
     /// Whether it may have changed after `read` without a change of its times.
     pub(crate) fn is_racy(self, read: SystemTime) -> bool {
-        let Self::There(.., modified, changed) = self else { return false };
-        let limit = read.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(TICK);
+        let (modified, changed) = match self {
+            Self::Missing => return false,
+            Self::Doubtful(_) => return true,
+            Self::There(.., modified, changed) => (modified, changed),
+        };
+        let tick = if changed % 1_000_000_000 == 0 { COARSE } else { TICK };
+        let limit = read.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(tick);
         let limit = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
         modified.max(changed) >= limit
     }

@@ -118,8 +118,14 @@ impl Session {
         let before = lockfile::read(&self.package.root)?;
         let mut lock = before.clone();
         let result = imgc_engine::lock_sources(&self.engine, plan, &mut lock, mode, nodes, cx).await;
-        // What was locked before a failure is kept: the next attempt need not ask again.
+        // What was locked before a failure is kept: the next attempt need not ask again. What another imgc has added
+        // to the file since it was read stays in it.
         if lock.sources != before.sources {
+            for (key, locked) in lockfile::read(&self.package.root)?.sources {
+                if !before.sources.contains_key(&key) {
+                    lock.sources.entry(key).or_insert(locked);
+                }
+            }
             lockfile::write(&self.package.root, &lock)?;
         }
         result.map_err(|error| self.engine_failure(plan, sources, &error))

@@ -79,7 +79,8 @@ impl DiskWorld {
         }
         // Where a link leads elsewhere, the link itself was read too.
         if real != named {
-            self.stamp(&named, Stamp::of_link(&named));
+            let stamp = if leads_straight(&named, &real) { Stamp::of_link(&named) } else { Stamp::Doubtful(true) };
+            self.stamp(&named, stamp);
         }
         Ok(real)
     }
@@ -100,6 +101,11 @@ impl DiskWorld {
             Err(error) => Err(WorldError::NotText { path: path.to_owned(), at: error.utf8_error().valid_up_to() }),
         }
     }
+}
+
+/// Whether one link leads from `named` to `real`, so that its own stat and that of `real` say all there is to say.
+fn leads_straight(named: &Path, real: &Path) -> bool {
+    std::fs::read_link(named).is_ok_and(|target| named.parent().is_some_and(|dir| dir.join(target) == real))
 }
 
 impl World for DiskWorld {

@@ -66,6 +66,10 @@ const MAX_DIAGNOSTICS: usize = 100;
 pub fn check(world: &dyn World, entry: &str) -> Checked {
     let stages = stages(world, entry);
     let mut diagnostics = stages.diagnostics;
+    // A module without outputs may be there to be imported; one without anything is a mistake.
+    if stages.program.modules.first().is_some_and(|module| module.items.is_empty()) && !has_errors(&diagnostics) {
+        diagnostics.push(say::no_outputs(entry));
+    }
     if !has_errors(&diagnostics) {
         diagnostics.extend(evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Check).diagnostics);
     }

@@ -198,7 +198,13 @@ fn walk(plan: &Plan, id: NodeId, parents: &[State], sink: &mut dyn Sink) {
     }
 }
 
-fn walk_step(plan: &Plan, _node: &Node, step: &crate::Step, sink: &mut dyn Sink) {
+fn walk_step(plan: &Plan, node: &Node, step: &crate::Step, sink: &mut dyn Sink) {
+    // A destination that ends in a slash takes the file's own name, which else is in no fingerprint.
+    if let (Some(Value::Text(dest)), Some(Value::File(file))) = (node.args.get("dest"), node.args.get("src"))
+        && dest.ends_with('/')
+    {
+        sink.field("args.src.name", &Field::Text(file.path.rsplit('/').next().unwrap_or_default()));
+    }
     sink.field("network", &Field::Int(i64::from(step.network)));
     let Some(locked) = locked_root(plan, step.source) else { return };
     sink.field("epoch", &Field::Int(locked.epoch));

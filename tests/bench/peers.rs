@@ -205,7 +205,7 @@ impl Bench {
     }
 
     fn base(&self) -> String {
-        let text = "image base {\n  from = rootfs.debian(suite: \"bookworm\")\n}\noutput base = oci.archive(base, tag: \"imgc-bench-base:latest\")\n";
+        let text = "image debian {\n  from = rootfs.debian(suite: \"bookworm\")\n}\noutput base = oci.archive(debian, tag: \"imgc-bench-base:latest\")\n";
         let package = self.package("base", text);
         must(&mut self.imgc("cache", &["apply", &package]));
         package
@@ -229,7 +229,7 @@ impl Bench {
                 let _ = writeln!(text, "  sh \"step {k}\" {{ script = \"{}; : {round}.{k}\" }}", script(k));
                 let _ = writeln!(file, "RUN {}; : {round}.{k}", script(k));
             }
-            let output = "}\noutput box = box\n";
+            let output = "}\noutput kept = box\n";
             let name = format!("steps-{steps}");
             let package = self.package(&name, &format!("{}{output}", head.0));
             must(&mut self.imgc("cache", &["apply", &package]));

@@ -127,7 +127,7 @@ fn invalid_utf8() {
 #[test]
 fn an_empty_file() {
     let bed = Bed::new("");
-    bed.must(&["check"]);
+    bed.imgc(&["check"]).fails(1, &["IMG5013", "no outputs"]);
     refused_by_plan(&bed, &["IMG5013", "no outputs"]);
 }
 

@@ -162,3 +162,31 @@ fn an_archive_is_a_source() {
         assert_eq!(fs::read_to_string(into.join("root/out")).expect("/out"), "from a tar file\n", "{who:?}");
     }
 }
+
+#[test]
+fn a_group_that_is_asked_for_takes_the_place_of_roots() {
+    let statements = "  write \"secret\" { dest = \"/secret\", text = \"s\\n\", mode = 0o640 }\n  sh \"make\" { script = \"/bin/busybox touch /out; /bin/busybox chmod 666 /out\" }\n  sh \"look\" { script = \"/bin/busybox id -G > /out; /bin/busybox cat /secret 2> /dev/null || echo no >> /out\", user = \"4000:4000\" }";
+    assert_eq!(out(Who::Root, statements), "4000\nno\n");
+}
+
+#[test]
+fn a_step_as_root_cannot_change_the_machines_kernel() {
+    let statements = "  sh \"try\" { script = \"if echo x > /proc/sys/kernel/hostname; then echo changed > /out; else echo refused > /out; fi 2> /dev/null\" }";
+    assert_eq!(out(Who::Root, statements), "refused\n");
+}
+
+#[test]
+fn a_file_takes_its_name_along_where_the_destination_ends_in_a_slash() {
+    let bed = Bed::new(Who::Root);
+    let program = boxed("  copy \"named\" { src = file(\"./one.conf\"), dest = \"/etc/\" }");
+    let package = bed.package("p", &program);
+    fs::write(package.join("one.conf"), "same").expect("one.conf");
+    fs::write(package.join("two.conf"), "same").expect("two.conf");
+    bed.apply(&package, &[]);
+    fs::write(package.join("main.imgc"), program.replace("one.conf", "two.conf")).expect("program");
+    bed.apply(&package, &[]);
+    let into = bed.path("tmp/tree");
+    unpack_archive(&package.join("out/archive.tar"), &into);
+    assert!(into.join("root/etc/two.conf").is_file(), "the old name was found in the store");
+    assert!(!into.join("root/etc/one.conf").exists());
+}

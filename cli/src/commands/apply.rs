@@ -38,6 +38,8 @@ struct Job<'a> {
     targets: Vec<String>,
     out_dir: PathBuf,
     obeys: Option<PlanFile>,
+    /// What [`Job::said_and_set`] was before anything of it was used.
+    before: serde_json::Value,
 }
 
 /// Builds the outputs of a program.
@@ -79,25 +81,36 @@ impl<'a> Job<'a> {
             Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,
             None => package.root.join("out"),
         };
-        Ok(Self { args, cx, package, places, said, targets, out_dir, obeys })
+        let mut job =
+            Self { args, cx, package, places, said, targets, out_dir, obeys, before: serde_json::Value::Null };
+        job.before = job.said_and_set();
+        Ok(job)
     }
 
     fn record(&self) -> PathBuf {
         self.places.record(&self.package.root, &self.package.entry)
     }
 
-    /// Everything that decides the apply and is no file of the program.
+    /// Everything that decides the apply and is no file of the program, as it is now.
     fn key(&self) -> Digest {
-        let read = |name: &str| Digest::of(&std::fs::read(self.package.root.join(name)).unwrap_or_default());
+        fast_path::key(&json!([self.said_and_set(), self.digest_of(LOCK)]))
+    }
+
+    fn digest_of(&self, name: &str) -> Digest {
+        Digest::of(&std::fs::read(self.package.root.join(name)).unwrap_or_default())
+    }
+
+    /// The same without the lock, which the apply itself may change.
+    fn said_and_set(&self) -> serde_json::Value {
         // Where `File` values of params count from matters only where there are any.
         let params = !self.said.set.is_empty() || std::env::vars_os().any(|(name, _)| arguments::is_variable(&name));
         let sums = |file: &PathBuf| Digest::of(&std::fs::read(file).unwrap_or_default());
-        fast_path::key(&json!({
+        json!({
             "package": self.package.root, "entry": self.package.entry, "out": self.out_dir, "targets": self.targets,
             "set": self.said.set, "directory": params.then_some(&self.said.directory),
             "vars": self.said.vars.iter().map(sums).collect::<Vec<_>>(),
-            "lock": read(LOCK), "manifest": read(MANIFEST),
-        }))
+            "manifest": self.digest_of(MANIFEST),
+        })
     }
 
     /// Ends at once where nothing has changed since the last apply.
@@ -146,6 +159,7 @@ impl<'a> Job<'a> {
         for change in &changes {
             progress.say(&lock::added(change));
         }
+        let lock = self.digest_of(LOCK);
         let plan = Arc::new(plan);
         let options = self.options(session, stop, &plan)?;
         if self.cx.terminal.live {
@@ -158,8 +172,11 @@ impl<'a> Job<'a> {
             Ok(applied) => {
                 let artifacts = show::artifacts(&plan, &self.targets, &applied);
                 let sums = self.out_dir.join("SHA256SUMS");
-                Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
-                    .write(&self.record());
+                // What changed while this apply ran is not what it built.
+                if self.before == self.said_and_set() && lock == self.digest_of(LOCK) {
+                    Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
+                        .write(&self.record());
+                }
                 self.done(&applied, &artifacts, started.elapsed());
                 Ok(Exit::Done)
             }

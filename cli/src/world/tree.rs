@@ -81,7 +81,7 @@ impl Walk<'_> {
     fn stamp_rules(&mut self, dir: &Path) {
         for above in dir.ancestors().take_while(|above| above.starts_with(self.package)) {
             let file = above.join(super::ignore::IGNORE_FILE);
-            let stamp = Stamp::of_link(&file);
+            let stamp = if file.is_symlink() { Stamp::Doubtful(true) } else { Stamp::of_link(&file) };
             self.stamps.push((file, stamp));
         }
     }

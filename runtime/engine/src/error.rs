@@ -178,7 +178,11 @@ impl ApplyError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Engine(error) => error.fault(),
-            Self::Failed(failures) => failures.first().map_or(Fault::Internal, |failure| failure.error.fault()),
+            Self::Failed(failures) => match failures.first().map(|failure| failure.error.fault()) {
+                // Whoever has to mend the program: by now something was started, which `Program` would deny.
+                Some(Fault::Program) => Fault::Build,
+                fault => fault.unwrap_or(Fault::Internal),
+            },
             Self::Interrupted { .. } => Fault::Interrupted,
         }
     }

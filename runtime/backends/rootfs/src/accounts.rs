@@ -32,10 +32,11 @@ impl Account {
         let mut account = known_user(user, passwd)
             .or_else(|| nameless(user))
             .ok_or_else(|| format!("the image has no user `{user}`"))?;
-        account.groups = supplementary(&account, group);
         if let Some(wanted) = wanted_group {
             account.gid = group_id(wanted, group).ok_or_else(|| format!("the image has no group `{wanted}`"))?;
         }
+        // Of the group that is asked for, not of the one it takes the place of: that may be root's.
+        account.groups = supplementary(&account, group);
         Ok(account)
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitOptions, waitpid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -80,7 +81,9 @@ impl Translator {
         let doing = format!("{STARTING} {}", command.get_program().to_string_lossy());
         let mut child = command.spawn().map_err(Failure::system(doing.clone()))?;
         let ready = match tool {
-            Tool::Slirp(_) => child.stdout.take().is_some_and(|mut out| out.read(&mut [0]).is_ok_and(|n| n == 1)),
+            Tool::Slirp(_) => {
+                child.stdout.take().is_some_and(|mut out| is_readable(&out) && out.read(&mut [0]).is_ok_and(|n| n == 1))
+            }
             Tool::Pasta(_) => appears(ready, &mut child),
         };
         // From here on the translator ends with this value, on every way.
@@ -135,6 +138,12 @@ fn sleep_on(_up: &PipeReader) -> ! {
     loop {
         std::thread::sleep(PATIENCE);
     }
+}
+
+/// Whether there is something to read before patience ends: a keeper that waits for ever serves nobody.
+fn is_readable(out: &impl AsFd) -> bool {
+    let timeout = rustix::fs::Timespec { tv_sec: 5, tv_nsec: 0 };
+    poll(&mut [PollFd::new(out, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready == 1)
 }
 
 /// Whether the file comes into being before the program ends or patience does.

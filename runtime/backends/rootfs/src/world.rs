@@ -10,7 +10,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::protocol::{Failure, OURS, Root, Run, SCRIPT};
+use crate::protocol::{Failure, Network, OURS, Root, Run, SCRIPT};
 use crate::{overlay, sys, within};
 
 /// Device nodes of the host that every program gets.
@@ -27,6 +27,13 @@ const LINKS: [(&str, &str); 5] = [
 
 /// Capabilities that reach beyond a step's namespaces, and that root of a user namespace does not have either.
 const BEYOND: [libc::c_int; 7] = [16, 17, 22, 25, 27, 34, 35];
+
+/// A copy of a mount and all that is below it.
+const CLONE: OpenTreeFlags =
+    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC).union(OpenTreeFlags::AT_RECURSIVE);
+
+/// The capability to configure networks.
+const CONFIGURE_NETWORKS: libc::c_int = 12;
 
 /// The capability to make device nodes.
 const MAKE_NODES: libc::c_int = 27;
@@ -65,6 +72,9 @@ pub(crate) fn build(run: &Run) -> Result<Made, Failure> {
             for capability in BEYOND {
                 sys::drop_capability(capability);
             }
+            if run.network == Network::Host {
+                sys::drop_capability(CONFIGURE_NETWORKS);
+            }
             Ok(Made(world.made))
         }
     }
@@ -88,6 +98,7 @@ impl World {
         ours: &[(std::path::PathBuf, String)],
     ) -> Result<(), Failure> {
         self.mount("/proc", proc)?;
+        self.guard_proc().map_err(Failure::system("make the kernel's settings read-only"))?;
         self.mount("/sys", sys_fs)?;
         self.mount("/dev", || tmpfs("0755"))?;
         self.fill_dev().map_err(Failure::system("fill /dev"))?;
@@ -104,6 +115,20 @@ impl World {
         let dir = dir.map_err(Failure::system(format!("make the mount point {path}")))?;
         let mount = make().map_err(Failure::system(format!("mount {path}")))?;
         attach(&mount, dir.as_fd(), "").map_err(Failure::system(format!("mount {path}")))
+    }
+
+    /// Root of the machine must not change its kernel from within a step, any more than other users can.
+    fn guard_proc(&self) -> Result<(), Errno> {
+        for name in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"] {
+            let target = match within::open(&self.root, name, OFlags::PATH) {
+                Err(Errno::NOENT) => continue,
+                result => result?,
+            };
+            let tree = open_tree(target.as_fd(), "", CLONE | OpenTreeFlags::AT_EMPTY_PATH)?;
+            sys::read_only(tree.as_fd()).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+            attach(&tree, target.as_fd(), "")?;
+        }
+        Ok(())
     }
 
     fn fill_dev(&self) -> Result<(), Errno> {
@@ -236,8 +261,7 @@ fn sys_fs() -> Result<OwnedFd, Errno> {
 }
 
 fn host_tree(path: &str) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    open_tree(CWD, path, flags)
+    open_tree(CWD, path, CLONE)
 }
 
 /// Makes `root` the root and lets go of the old one.
