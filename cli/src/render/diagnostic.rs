@@ -70,6 +70,7 @@ fn report(diagnostic: &Diagnostic, sources: &Sources) -> Report {
     labels.extend(here.into_iter().map(|label| span(label, sources, false)));
     // A report has one place for advice: what to do stands first, what else is to be known below it.
     let mut advice: Vec<String> = diagnostic.help.iter().cloned().collect();
+    advice.extend(diagnostic.fixes.iter().map(|fix| format!("to mend it: {}", fix.title)));
     advice.extend(diagnostic.notes.iter().map(|note| format!("note: {note}")));
     Report {
         code: diagnostic.code,

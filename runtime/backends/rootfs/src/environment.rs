@@ -61,9 +61,12 @@ pub(crate) fn proxy_on_loopback(settings: &Settings) -> bool {
 pub(crate) fn say_host_network(cx: &Cx) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
-        cx.note(
-            "steps use the host's network: slirp4netns or pasta (package passt) and access to /dev/net/tun are missing",
-        );
+        let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        let lacking = match rustix::fs::access("/dev/net/tun", access) {
+            Ok(()) => "neither slirp4netns nor pasta (package passt) can serve them here",
+            Err(_) => "this user may not use /dev/net/tun, which a network of their own takes",
+        };
+        cx.note(format!("steps use the host's network: {lacking}"));
     });
 }
 
