@@ -65,10 +65,9 @@ impl Run {
     /// # Errors
     /// The directory cannot be made or written.
     pub fn begin(runs: &Path) -> Result<Self, EngineError> {
-        let id = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
-        let dir = runs.join(&id);
-        let doing = || format!("cannot begin a run in {}", dir.display());
-        fs::create_dir_all(&dir).map_err(EngineError::io(doing()))?;
+        let doing = || format!("cannot begin a run in {}", runs.display());
+        fs::create_dir_all(runs).map_err(EngineError::io(doing()))?;
+        let (id, dir) = own_dir(runs).map_err(EngineError::io(doing()))?;
         let lock = File::create(dir.join("lock")).map_err(EngineError::io(doing()))?;
         lock.lock().map_err(EngineError::io(doing()))?;
         let journal = append(&dir.join("journal")).map_err(EngineError::io(doing()))?;
@@ -299,6 +298,22 @@ fn prune(runs: &Path, own: &Path) {
             let _ = fs::remove_dir_all(&dir);
         }
     }
+}
+
+/// Makes the directory of a new run. Two may begin in one millisecond under one process id, in containers for one: a
+/// directory that is there already is another's, and waiting for its lock would be waiting for that run.
+fn own_dir(runs: &Path) -> std::io::Result<(String, PathBuf)> {
+    let name = format!("{}-{}", timestamp(SystemTime::now()), std::process::id());
+    let mut id = name.clone();
+    for count in 2..1000 {
+        let dir = runs.join(&id);
+        match fs::create_dir(&dir) {
+            Ok(()) => return Ok((id, dir)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => id = format!("{name}-{count}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
 /// `20261122T155013.123Z`, in UTC.
