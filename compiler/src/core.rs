@@ -269,6 +269,8 @@ pub(crate) enum Item {
     Image(Image),
     Test {
         of: Expr,
+        body: Vec<Statement>,
+        at: Location,
     },
     Step {
         revision: u32,

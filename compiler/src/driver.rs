@@ -26,7 +26,7 @@ pub struct Checked {
     pub outputs: Vec<Described>,
     /// The images of the applied module, in source order.
     pub images: Vec<Described>,
-    /// The tests of the applied module, in source order; checked, but not run by anything yet.
+    /// The tests of the applied module, in source order.
     pub tests: Vec<Described>,
 }
 
@@ -92,11 +92,9 @@ pub fn plan(world: &dyn World, entry: &str) -> Planned {
     if !has_errors(&diagnostics) {
         let mut evaluated = evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Plan);
         diagnostics.append(&mut evaluated.diagnostics);
-        let builds = stages
-            .program
-            .modules
-            .first()
-            .is_some_and(|module| module.items.iter().any(|item| matches!(**item, Item::Output { .. })));
+        let builds = stages.program.modules.first().is_some_and(|module| {
+            module.items.iter().any(|item| matches!(**item, Item::Output { .. } | Item::Test { .. }))
+        });
         if !builds {
             diagnostics.push(say::no_outputs(entry));
         }

@@ -102,6 +102,13 @@ pub(crate) struct StepData {
     pub(crate) at: Location,
 }
 
+/// A test: its steps are an image that continues the one under test.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TestData {
+    pub(crate) steps: ImageId,
+    pub(crate) at: Location,
+}
+
 /// An artifact with its arguments.
 #[derive(Debug, Clone)]
 pub(crate) struct ArtifactData {
@@ -122,6 +129,8 @@ pub(crate) struct GivenParam {
 #[derive(Debug, Default)]
 pub(crate) struct Evaluated {
     pub(crate) images: Vec<ImageData>,
+    /// Of the applied module, in order of their evaluation.
+    pub(crate) tests: Vec<TestData>,
     pub(crate) artifacts: Vec<ArtifactData>,
     /// Of the applied module, in source order.
     pub(crate) outputs: Vec<(Arc<str>, Value, Location)>,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use imgc_plan::node::PLAN_FORMAT;
 use imgc_plan::{
     Address, Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Record, Source, SourceKey, SourceSpan, Step,
-    Work,
+    Test, Work,
 };
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::DfsPostOrder;
@@ -41,6 +41,7 @@ struct Lowering<'a> {
     inputs: Inputs<'a>,
     nodes: Vec<Node>,
     images: Vec<Image>,
+    tests: Vec<Test>,
     built: HashMap<ImageId, Built>,
     artifacts: HashMap<ArtifactId, NodeId>,
     /// Of artifacts, by the output or `let` that holds them.
@@ -62,6 +63,7 @@ pub(crate) fn lower(
         inputs: Inputs::new(world),
         nodes: Vec::new(),
         images: Vec::new(),
+        tests: Vec::new(),
         built: HashMap::new(),
         artifacts: HashMap::new(),
         addresses: names::artifacts(evaluated),
@@ -75,6 +77,7 @@ pub(crate) fn lower(
     }
     let outputs = lowering.outputs();
     lowering.images.sort_by(|a, b| a.address.cmp(&b.address));
+    lowering.tests.sort_by(|a, b| a.address.cmp(&b.address));
     // What evaluation looked into, besides what is part of a value; it was readable a moment ago.
     for path in &evaluated.texts {
         let _ = lowering.inputs.file(path);
@@ -89,6 +92,7 @@ pub(crate) fn lower(
         nodes: lowering.nodes,
         images: lowering.images,
         outputs,
+        tests: lowering.tests,
         asked,
     };
     (plan, lowering.diagnostics)
@@ -106,6 +110,9 @@ fn order(evaluated: &Evaluated) -> Vec<NodeRef> {
     for (_, value, _) in outputs {
         value.nodes(&mut wanted);
     }
+    let mut tests: Vec<_> = evaluated.tests.iter().map(|test| (address(evaluated, test.steps), test.steps)).collect();
+    tests.sort();
+    wanted.extend(tests.into_iter().map(|(_, steps)| NodeRef::Image(steps)));
     open.push((root, wanted));
     while let Some((user, wanted)) = open.pop() {
         for node in wanted {
@@ -123,6 +130,10 @@ fn order(evaluated: &Evaluated) -> Vec<NodeRef> {
         order.extend(graph.node_weight(index).copied().flatten());
     }
     order
+}
+
+fn address(evaluated: &Evaluated, image: ImageId) -> &str {
+    evaluated.images.get(image.0 as usize).map_or("", |image| &image.address)
 }
 
 fn needs(evaluated: &Evaluated, node: NodeRef) -> Vec<NodeRef> {
@@ -202,6 +213,12 @@ impl Lowering<'_> {
         }
         self.built.insert(id, Built { source: begin.source, last });
         let (address, platform) = (Address(image.address.clone()), image.platform.clone());
+        let test = evaluated.tests.binary_search_by_key(&id, |test| test.steps).ok();
+        if let Some(test) = test.and_then(|test| evaluated.tests.get(test)) {
+            let span = Some(self.span(test.at));
+            self.tests.push(Test { address, image: begin.last, nodes: own, span });
+            return;
+        }
         self.images.push(Image { address, platform, from, nodes: own, last });
     }
 

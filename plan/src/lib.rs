@@ -18,6 +18,6 @@ pub use digest::{Digest, Fingerprint, Sha256};
 pub use fingerprint::{Spec, State, fingerprint, spec};
 pub use input::{DirRef, EntryKind, FileRef, TreeEntry};
 pub use lock::{Locked, Lockfile, SourceKey};
-pub use node::{Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Source, SourceSpan, Step, Work};
+pub use node::{Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Source, SourceSpan, Step, Test, Work};
 pub use platform::Platform;
 pub use value::{Record, Value};

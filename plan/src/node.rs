@@ -36,6 +36,9 @@ pub struct Plan {
     pub images: Vec<Image>,
     /// In order of their names.
     pub outputs: Vec<Output>,
+    /// In order of their addresses. Their nodes are in [`Plan::nodes`] but in no output: only `imgc test` runs them.
+    #[serde(default)]
+    pub tests: Vec<Test>,
     /// What the plan was made from, so that `apply --plan` can see whether it still holds.
     pub asked: Asked,
 }
@@ -117,6 +120,19 @@ pub struct Image {
     pub nodes: Vec<NodeId>,
     /// The node whose layer is the image.
     pub last: NodeId,
+}
+
+/// A test: steps that run on a throwaway copy of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    /// `serves`, `serves[amd64]`.
+    pub address: Address,
+    /// The node whose layer is the image under test.
+    pub image: NodeId,
+    /// The test's steps in order, the first of them on `image`; may be empty.
+    pub nodes: Vec<NodeId>,
+    /// Where it stands.
+    pub span: Option<SourceSpan>,
 }
 
 /// What `apply` builds.
@@ -243,9 +259,10 @@ impl Plan {
             }
         }
         let images = self.images.iter().flat_map(|i| i.nodes.iter().chain([&i.last])).copied();
+        let tests = self.tests.iter().flat_map(|t| t.nodes.iter().chain([&t.image])).copied();
         let mut outputs = Vec::new();
         self.outputs.iter().for_each(|o| o.value.nodes(&mut outputs));
-        if images.chain(outputs).any(|id| id.index() >= self.nodes.len()) {
+        if images.chain(tests).chain(outputs).any(|id| id.index() >= self.nodes.len()) {
             return Err(PlanError::Order { address: Address("outputs".to_owned()) });
         }
         Ok(())

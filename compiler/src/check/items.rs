@@ -40,7 +40,7 @@ pub(super) fn check(checker: &mut Checker<'_>, id: ItemId) -> Item {
         ItemKind::Image { name, each, ty, body: statements } => {
             body.image(name, each.as_ref(), ty.as_ref(), statements, item.span)
         }
-        ItemKind::Test { of, body: statements, .. } => body.test(of, statements),
+        ItemKind::Test { of, body: statements, .. } => body.test(of, statements, item.span),
         ItemKind::Extern(external) => {
             if !body.is_std() {
                 let at = body.at(item_name(&item.kind).map_or(item.span, |name| name.span));
@@ -300,7 +300,7 @@ impl Body<'_, '_> {
         Item::Image(Image { name: name.text.clone(), each: head, from: from.core, body, ty, at: self.at(span) })
     }
 
-    fn test(&mut self, of: &ast::Expr, statements: &[ast::Statement]) -> Item {
+    fn test(&mut self, of: &ast::Expr, statements: &[ast::Statement], span: Span) -> Item {
         let typed = self.infer(of);
         let image = match &typed.ty {
             Type::Map(_, image) => &**image,
@@ -311,8 +311,8 @@ impl Body<'_, '_> {
             self.report(say::bad_test_subject(at, &typed.ty));
         }
         self.platforms = Some(Self::platform_of(image).into_iter().collect());
-        self.statements(statements, false);
-        Item::Test { of: typed.core }
+        let body = self.statements(statements, false);
+        Item::Test { of: typed.core, body, at: self.at(span) }
     }
 
     fn external(&mut self, external: &Extern, stem: &str) -> Item {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use imgc_plan::Platform;
+
 use crate::core::{self, Item, Param};
 use crate::diagnostic::evaluate as say;
 use crate::span::{Location, ModuleId};
@@ -10,7 +12,7 @@ use crate::spelling::nearest;
 
 use super::body::Building;
 use super::{
-    Base, Evaluator, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop, Value,
+    Base, Evaluator, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop, TestData, Value,
 };
 
 impl<'a> Evaluator<'a> {
@@ -55,12 +57,12 @@ impl<'a> Evaluator<'a> {
             Item::Param(param) => self.module_param(instance, number, param),
             Item::Let { value, .. } | Item::Output { value, .. } => self.eval(&mut Frame::new(instance), value),
             Item::Image(image) => self.image(instance, image, name),
+            Item::Test { of, body, at } => self.test(instance, of, body, name, *at),
             Item::Nothing | Item::Secret { .. } => Err(Stop::Reported),
             Item::Fn { .. }
             | Item::Record { .. }
             | Item::Enum { .. }
             | Item::Recipe { .. }
-            | Item::Test { .. }
             | Item::Step { .. }
             | Item::Source(_)
             | Item::Artifact(_) => Ok(Value::None),
@@ -205,9 +207,42 @@ impl<'a> Evaluator<'a> {
         Ok(Value::Map(Arc::new(map)))
     }
 
+    /// Tests of the applied module: one of an image, one a key of an image with `for`.
+    fn test(
+        &mut self,
+        instance: InstanceId,
+        of: &'a core::Expr,
+        body: &'a [core::Statement],
+        name: &str,
+        at: Location,
+    ) -> Known {
+        if self.instances.get(instance.0).is_none_or(|i| i.module != ModuleId(0)) {
+            return Ok(Value::None);
+        }
+        let mut frame = Frame::new(instance);
+        let subjects = match self.eval(&mut frame, of)? {
+            Value::Image(id) => vec![(name.to_owned(), id)],
+            Value::Map(images) => {
+                let each = images.iter().filter_map(|(key, image)| match image {
+                    Value::Image(id) => Some((format!("{name}[{}]", key.to_text()?), *id)),
+                    _ => None,
+                });
+                each.collect()
+            }
+            _ => return Err(Stop::Reported),
+        };
+        for (address, of) in subjects {
+            let platform = self.result.images.get(of.0 as usize).map(|image| image.platform.clone());
+            let base = (Base::Image(of), platform.ok_or(Stop::Reported)?);
+            let steps = self.build(&mut frame, base, address, body, at)?;
+            self.result.tests.push(TestData { steps, at });
+        }
+        Ok(Value::None)
+    }
+
     fn one_image(&mut self, frame: &mut Frame, image: &'a core::Image, address: String) -> Known {
         frame.platform = None;
-        let (base, platform) = match self.eval(frame, &image.from)? {
+        let base = match self.eval(frame, &image.from)? {
             Value::Source(source) => {
                 let platform = source.platform.clone();
                 (Base::Source(source), platform)
@@ -219,22 +254,34 @@ impl<'a> Evaluator<'a> {
             _ => return Err(Stop::Reported),
         };
         self.count_node(image.at)?;
+        self.build(frame, base, address, &image.body, image.at).map(Value::Image)
+    }
+
+    /// The steps of a body on their base.
+    fn build(
+        &mut self,
+        frame: &mut Frame,
+        (base, platform): (Base, Platform),
+        address: String,
+        body: &'a [core::Statement],
+        at: Location,
+    ) -> Known<ImageId> {
         frame.platform = Some(Arc::new(platform.clone()));
         let mut building = Building {
             prefix: address.clone(),
             keys: String::new(),
-            site: image.at,
+            site: at,
             steps: Vec::new(),
             addresses: HashMap::new(),
             uses: HashMap::new(),
             fault: None,
         };
-        self.statements(frame, &mut building, &image.body)?;
+        self.statements(frame, &mut building, body)?;
         if let Some(stop) = building.fault {
             return Err(stop);
         }
         let id = ImageId(u32::try_from(self.result.images.len()).unwrap_or(u32::MAX));
         self.result.images.push(ImageData { address, platform, base, steps: building.steps });
-        Ok(Value::Image(id))
+        Ok(id)
     }
 }

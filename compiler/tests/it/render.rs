@@ -90,6 +90,10 @@ pub(crate) fn plan(plan: &Plan) -> String {
         let nodes: Vec<u32> = image.nodes.iter().map(|id| id.0).collect();
         let _ = writeln!(text, "image {} [{}]{from} {nodes:?} last {}", image.address, image.platform, image.last.0);
     }
+    for test in &plan.tests {
+        let nodes: Vec<u32> = test.nodes.iter().map(|id| id.0).collect();
+        let _ = writeln!(text, "test {} of {} {nodes:?}", test.address, test.image.0);
+    }
     for out in &plan.outputs {
         let _ = writeln!(text, "output {} = {}", out.name, output(&out.value));
     }

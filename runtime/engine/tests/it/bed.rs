@@ -65,6 +65,7 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
         nodes: Vec::new(),
         images: Vec::new(),
         outputs: Vec::new(),
+        tests: Vec::new(),
         asked: Asked::default(),
     };
     let mut lasts: Vec<(NodeId, NodeId)> = Vec::new();
