@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Formats programs
     Fmt(FmtArgs),
+    /// Explains a code of a diagnostic, such as IMG2001, or why a step will run
+    Explain(ExplainArgs),
     /// Shows the artifacts of the last apply
     Show(ShowArgs),
     /// Shows the output of a step in the last run
@@ -204,6 +206,14 @@ pub(crate) struct FmtArgs {
     /// Changes nothing; names the files that would change and ends with 1 if there are any
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A code of a diagnostic, or the address of a step or an output
+    #[arg(value_name = "CODE|ADDRESS")]
+    pub(crate) what: String,
 }
 
 /// Arguments of `show`.

@@ -11,6 +11,7 @@ pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod init;
 pub(crate) mod log;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Update(args) => update::run(&args, &cx),
         Command::Test(args) => test::run(&args, &cx),
         Command::Fmt(args) => fmt::run(&args, &cx),
+        Command::Explain(args) => explain::run(&args, &cx),
         Command::Show(args) => show::run(&args, &cx),
         Command::Log(args) => log::run(&args, &cx),
         Command::Cache(command) => cache::run(&command, &cx),

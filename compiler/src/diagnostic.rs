@@ -40,6 +40,17 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Edits that mend it.
     pub fixes: Vec<Fix>,
+    /// How an editor may show it.
+    pub tags: Vec<Tag>,
+}
+
+/// How an editor may show a diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tag {
+    /// What the primary label marks could be removed: faded.
+    Unnecessary,
+    /// What the primary label marks should not be used any more: struck through.
+    Deprecated,
 }
 
 /// A place and what is to be said about it.
@@ -85,12 +96,20 @@ impl Diagnostic {
             notes: Vec::new(),
             help: None,
             fixes: Vec::new(),
+            tags: Vec::new(),
         }
     }
 
     /// A warning with its primary label.
     pub fn warning(code: &'static str, at: Location, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, at, message, label) }
+    }
+
+    /// With a hint for editors.
+    #[must_use]
+    pub fn tag(mut self, tag: Tag) -> Self {
+        self.tags.push(tag);
+        self
     }
 
     /// With a further place.

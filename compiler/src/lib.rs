@@ -13,6 +13,7 @@ pub mod format;
 mod lower;
 mod modules;
 mod names;
+pub mod pages;
 pub mod parse;
 mod paths;
 pub mod script;
@@ -24,7 +25,7 @@ pub mod syntax;
 mod types;
 pub mod world;
 
-pub use diagnostic::{Diagnostic, Fix, Label, Severity};
+pub use diagnostic::{Diagnostic, Fix, Label, Severity, Tag};
 pub use driver::{Checked, Described, Planned, check, plan};
 pub use sources::{Place, Source, Sources};
 pub use span::{Location, ModuleId, Span};
