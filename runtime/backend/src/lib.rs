@@ -10,6 +10,7 @@ pub mod event;
 pub mod layer;
 pub mod machine;
 pub mod offers;
+pub mod shape;
 
 pub use channel::{Channel, Exec, Exit, Output, Owner, Placement, PlacementItem, PlacementKind, Program, Signal};
 pub use context::{Cx, Settings};
@@ -20,3 +21,4 @@ pub use machine::{
     Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Effect, Keep, Machine, MachineSpec, Recovered,
 };
 pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources, States};
+pub use shape::Shape;

@@ -84,7 +84,7 @@ pub struct CopyArgs {
     #[serde(default)]
     pub mode: Option<u32>,
     /// `user` or `user:group` of the guest.
-    #[serde(default = "root")]
+    #[serde(default = "root_root")]
     pub owner: String,
 }
 
@@ -110,12 +110,16 @@ pub struct WriteArgs {
     #[serde(default = "readable")]
     pub mode: u32,
     /// `user` or `user:group` of the guest.
-    #[serde(default = "root")]
+    #[serde(default = "root_root")]
     pub owner: String,
 }
 
 fn root() -> String {
     "root".to_owned()
+}
+
+fn root_root() -> String {
+    "root:root".to_owned()
 }
 
 fn slash() -> String {

@@ -13,7 +13,7 @@ use imgc_plan::value::plain_record;
 use imgc_plan::{Node, Work};
 
 pub use args::{Cache, CopyArgs, Disconnect, ShArgs, Source, WriteArgs};
-pub use shape::{Field, Shape, shapes};
+pub use shape::shapes;
 
 pub use imgc_backend::Output;
 

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use imgc_backend::{Artifact, ArtifactInput, BackendError, Cx, Fault, ImageConfig, Layer, LayerId, Refusal};
+use imgc_backend::{Artifact, ArtifactInput, BackendError, Cx, Fault, ImageConfig, Layer, LayerId, Refusal, Shape};
 use imgc_formats::disk::{self, Boot, DiskError, DiskFormat, DiskSpec};
 use imgc_formats::tree::FileTree;
 use imgc_oci::{ArchiveLayer, ArchiveSpec, Reference, RunConfig, archive};
 use imgc_plan::value::plain_record;
 use imgc_plan::{Digest, Node, Value};
 use imgc_store::{LayerTree, Merged, Scratch, Store};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::errors;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ArchiveArgs {
     #[serde(rename = "of")]
@@ -39,16 +40,34 @@ struct ArchiveArgs {
     _file: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DiskArgs {
     #[serde(rename = "of")]
     _of: u32,
     size: u64,
+    #[serde(default = "raw")]
     format: String,
+    #[serde(default = "uefi")]
     boot: String,
     #[serde(rename = "file")]
     _file: Option<String>,
+}
+
+fn raw() -> String {
+    "raw".to_owned()
+}
+
+fn uefi() -> String {
+    "uefi".to_owned()
+}
+
+/// What the artifacts read.
+pub(crate) fn shapes() -> Vec<Shape> {
+    vec![
+        Shape::of::<ArchiveArgs>("oci.archive", 1, json!({ "of": 0 })),
+        Shape::of::<DiskArgs>("disk.image", 1, json!({ "of": 0, "size": 1 })),
+    ]
 }
 
 /// Refuses artifacts whose arguments ask for what cannot be made yet.

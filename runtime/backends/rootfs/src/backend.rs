@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use imgc_backend::{
-    Artifact, ArtifactInput, Backend, BackendError, CameUp, CommitCost, Cx, Effect, Fault, Kind, Layer, LayerId,
-    Machine, MachineSpec, Need, Offers, Presence, Recovered, Refusal, Resources, States,
+    Artifact, ArtifactInput, Backend, BackendError, CameUp, CommitCost, Cx, Effect, Fault, Layer, LayerId, Machine,
+    MachineSpec, Need, Offers, Presence, Recovered, Refusal, Resources, Shape, States,
 };
 use imgc_plan::{Locked, Node};
 use imgc_store::Store;
@@ -29,6 +29,11 @@ impl Rootfs {
         Self { store }
     }
 
+    /// What its sources and artifacts read, to be compared with their declarations; its steps are those of the guest.
+    pub fn shapes() -> Vec<Shape> {
+        [source::shapes(), artifact::shapes()].concat()
+    }
+
     /// What it can do, without a store.
     pub fn static_offers() -> &'static Offers {
         static OFFERS: LazyLock<Offers> = LazyLock::new(offers);
@@ -37,13 +42,12 @@ impl Rootfs {
 }
 
 fn offers() -> Offers {
-    let first = |name| Kind { name, revision: 1 };
     let need = |program, purpose, package, kinds| Need { program, purpose, package, kinds };
     Offers {
         backend: NAME,
-        sources: ["rootfs.debian", "rootfs.oci", "rootfs.tar", "rootfs.scratch"].map(first).to_vec(),
-        steps: imgc_guest::shapes().iter().map(|shape| Kind { name: shape.kind, revision: shape.revision }).collect(),
-        artifacts: ["oci.archive", "disk.image"].map(first).to_vec(),
+        sources: source::shapes().iter().map(Shape::offered).collect(),
+        steps: imgc_guest::shapes().iter().map(Shape::offered).collect(),
+        artifacts: artifact::shapes().iter().map(Shape::offered).collect(),
         needs: vec![
             need("mmdebstrap", "the source rootfs.debian", "mmdebstrap", &["rootfs.debian"]),
             need("apt-get", "the source rootfs.debian", "apt", &["rootfs.debian"]),

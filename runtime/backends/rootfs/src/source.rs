@@ -6,11 +6,13 @@ mod packages;
 
 use std::sync::Arc;
 
-use imgc_backend::{BackendError, Cx, ImageConfig, Layer};
+use imgc_backend::{BackendError, Cx, ImageConfig, Layer, Shape};
 use imgc_plan::value::plain_record;
-use imgc_plan::{Locked, Node};
+use imgc_plan::{Locked, Node, Platform};
 use imgc_store::Store;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::backend::NAME;
 
@@ -19,6 +21,32 @@ const FIRST_TIME: i64 = 315_532_800;
 
 /// The keys that sign Debian's archives.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScratchArgs {
+    #[serde(default = "amd64")]
+    platform: Platform,
+}
+
+/// What the sources read.
+pub(crate) fn shapes() -> Vec<Shape> {
+    let file = json!({ "path": "a", "digest": "0".repeat(64), "mode": 0o644, "size": 1 });
+    vec![
+        Shape::of::<debian::DebianArgs>("rootfs.debian", 1, json!({ "suite": "stable" })),
+        Shape::of::<archive::OciArgs>("rootfs.oci", 1, json!({ "image": "a:1" })),
+        Shape::of::<archive::TarArgs>("rootfs.tar", 1, json!({ "file": file })),
+        Shape::of::<ScratchArgs>("rootfs.scratch", 1, json!({})),
+    ]
+}
+
+fn amd64() -> Platform {
+    Platform { os: "linux".to_owned(), arch: "amd64".to_owned(), distro: None }
+}
+
+fn debian_amd64() -> Platform {
+    Platform { distro: Some("debian".to_owned()), ..amd64() }
+}
 
 /// Pins a source.
 pub(crate) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Locked, BackendError> {

@@ -12,7 +12,7 @@ use imgc_oci::{Image, LayerReader, Layout, Reference, Registry, RegistryError, R
 use imgc_plan::lock::Pin;
 use imgc_plan::{Digest, DirRef, FileRef, Locked, Node, Platform, Sha256};
 use imgc_store::{LayerTree, Manifest, Store};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{FIRST_TIME, parse};
 use crate::backend::NAME;
@@ -22,15 +22,16 @@ use crate::{attributes, capture, errors};
 /// What a registry's image is pinned to.
 const DIGEST: &str = "digest";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OciArgs {
+pub(super) struct OciArgs {
     image: Place,
+    #[serde(default = "super::amd64")]
     platform: Platform,
 }
 
 /// Where an OCI image is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Place {
     Name(String),
@@ -39,11 +40,11 @@ enum Place {
     Archive(FileRef),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TarArgs {
+pub(super) struct TarArgs {
     file: FileRef,
-    #[serde(rename = "platform")]
+    #[serde(default = "super::amd64", rename = "platform")]
     _platform: Platform,
 }
 

@@ -8,7 +8,7 @@ use imgc_backend::{BackendError, Cx, ImageConfig, Layer, LayerId};
 use imgc_plan::lock::Pin;
 use imgc_plan::{Locked, Node, Platform, Sha256};
 use imgc_store::Store;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::packages::{Versions, add_available, date, installed, solution};
 use super::{KEYRING, parse};
@@ -28,12 +28,13 @@ const PACKAGES: &str = "packages";
 /// Suites that have neither updates nor a security archive.
 const ALONE: [&str; 4] = ["sid", "unstable", "experimental", "rc-buggy"];
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DebianArgs {
+pub(super) struct DebianArgs {
     suite: String,
     #[serde(default)]
     packages: Vec<String>,
+    #[serde(default = "super::debian_amd64")]
     platform: Platform,
 }
 
