@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use imgc_backend::{Backend, BackendError, Channel, Cx, Need, Output};
-use imgc_engine::{Backends, StepRunner};
+use imgc_engine::{Backends, StepEnvironment, StepRunner};
 use imgc_plan::Node;
 use imgc_rootfs::Rootfs;
 use imgc_store::Store;
@@ -27,6 +27,15 @@ impl StepRunner for Guest {
         output: Output<'_>,
     ) -> Result<(), BackendError> {
         imgc_guest::run_step(node, channel, cx, output).await
+    }
+
+    fn environment(&self, node: &Node) -> StepEnvironment {
+        match imgc_guest::environment(node) {
+            Some(exec) => {
+                StepEnvironment { env: exec.env, user: exec.user, workdir: exec.workdir, network: exec.network }
+            }
+            None => StepEnvironment::default(),
+        }
     }
 }
 

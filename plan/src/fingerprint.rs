@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::{Node, Plan, Work};
 use crate::value::Value;
-use crate::{Digest, Fingerprint, NodeId};
+use crate::{CachePolicy, Digest, Fingerprint, NodeId};
 
 /// Raised whenever the encoding below changes its meaning.
-pub const FINGERPRINT_VERSION: u32 = 1;
+pub const FINGERPRINT_VERSION: u32 = 2;
 
 /// What stands for the content of a node's result in the fingerprints of its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -177,6 +177,15 @@ fn walk(plan: &Plan, id: NodeId, parents: &[State], sink: &mut dyn Sink) {
     sink.field("platform", &Field::Text(&node.platform.to_string()));
     let order = plan.parents(id);
     for (name, value) in &node.args {
+        // How long a result is used says nothing about what it is; a key is there to make it another one.
+        if name == CachePolicy::ARGUMENT
+            && let (Work::Step(_), Some(policy)) = (&node.work, CachePolicy::read(value))
+        {
+            if let CachePolicy::Key(key) = policy {
+                sink.field("cache.key", &Field::Text(key));
+            }
+            continue;
+        }
         walk_value(&format!("args.{name}"), value, &order, sink);
     }
     for (n, state) in parents.iter().enumerate() {

@@ -11,6 +11,7 @@ pub mod input;
 pub mod lock;
 pub mod node;
 pub mod platform;
+pub mod policy;
 pub mod value;
 
 pub use address::Address;
@@ -20,4 +21,5 @@ pub use input::{DirRef, EntryKind, FileRef, TreeEntry};
 pub use lock::{Locked, Lockfile, SourceKey};
 pub use node::{Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Source, SourceSpan, Step, Test, Work};
 pub use platform::Platform;
+pub use policy::CachePolicy;
 pub use value::{Record, Value};

@@ -61,13 +61,15 @@ pub enum CommitCost {
     Dear,
 }
 
-/// What a node takes while it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a node takes while it runs; what the schedule counts against the limits of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Whole CPUs.
     pub cpus: u32,
-    /// In bytes.
+    /// In bytes. A node with a machine holds it for as long as the machine is open.
     pub memory: u64,
+    /// Machines that stay open from one step of an image to the next, such as virtual machines and instances.
+    pub machines: u32,
     /// In bytes, in the store.
     pub disk: u64,
 }

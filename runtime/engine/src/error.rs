@@ -20,6 +20,22 @@ pub enum EngineError {
         /// The nearest names there are.
         near: Vec<String>,
     },
+    /// A step whose machine cannot be opened, since what it stands on was never built or was dropped.
+    #[error("{message}")]
+    NotThere {
+        /// What is missing.
+        message: String,
+        /// What to do.
+        help: String,
+    },
+    /// A machine could not be opened.
+    #[error("cannot open the machine of `{address}`")]
+    Open {
+        /// The node it was to stand on.
+        address: Address,
+        /// Why.
+        source: BackendError,
+    },
     /// A name for `imgc update` that no source has.
     #[error("no source of this program is named `{name}`")]
     UnknownSource {
@@ -143,8 +159,10 @@ impl EngineError {
                 let faults = || refused.iter().map(|r| r.fault);
                 faults().find(|f| *f == Fault::Program).or_else(|| faults().next()).unwrap_or(Fault::Internal)
             }
-            Self::UnknownName { .. } | Self::UnknownSource { .. } | Self::NotLocked { .. } => Fault::Program,
-            Self::Lock { source, .. } | Self::Presence { source, .. } => source.fault(),
+            Self::UnknownName { .. } | Self::UnknownSource { .. } | Self::NotLocked { .. } | Self::NotThere { .. } => {
+                Fault::Program
+            }
+            Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => source.fault(),
             Self::Store { .. } | Self::Io { .. } => Fault::Environment,
             Self::Interrupted => Fault::Interrupted,
             Self::Internal { .. } => Fault::Internal,
@@ -162,7 +180,10 @@ impl EngineError {
             Self::NotLocked { .. } => {
                 Some("run the command without --locked once to add it, and commit imgc.lock".to_owned())
             }
-            Self::Lock { source, .. } | Self::Presence { source, .. } => source.help().map(str::to_owned),
+            Self::NotThere { help, .. } => Some(help.clone()),
+            Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => {
+                source.help().map(str::to_owned)
+            }
             Self::Store { source, .. } => source.help(),
             Self::UnknownName { .. }
             | Self::UnknownSource { .. }

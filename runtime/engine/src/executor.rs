@@ -4,6 +4,7 @@
 //! chains on machines of the backends. A remote executor sends each step to a server as an action instead: its chain
 //! holds no machine, only the layer that the last action left (`docs/decisions/0002-backend-traits.md`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imgc_backend::{
@@ -24,6 +25,30 @@ pub trait StepRunner: Send + Sync {
         cx: &Cx,
         output: Output<'_>,
     ) -> Result<(), BackendError>;
+
+    /// What a program finds that a step starts; the default where the step starts none.
+    fn environment(&self, _node: &Node) -> StepEnvironment {
+        StepEnvironment::default()
+    }
+}
+
+/// What a program finds that a step starts, on top of what its image says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepEnvironment {
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// A name or number known in the guest.
+    pub user: String,
+    /// Absolute in the guest.
+    pub workdir: String,
+    /// Whether it may reach the network.
+    pub network: bool,
+}
+
+impl Default for StepEnvironment {
+    fn default() -> Self {
+        Self { env: BTreeMap::new(), user: "root".to_owned(), workdir: "/".to_owned(), network: true }
+    }
 }
 
 /// Where chains run.

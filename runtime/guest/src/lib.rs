@@ -8,7 +8,7 @@ mod copy;
 mod sh;
 mod shape;
 
-use imgc_backend::{BackendError, Channel, Cx};
+use imgc_backend::{BackendError, Channel, Cx, Exec};
 use imgc_plan::value::plain_record;
 use imgc_plan::{Node, Work};
 
@@ -30,6 +30,11 @@ pub async fn run_step(node: &Node, channel: &mut dyn Channel, cx: &Cx, output: O
         "write" => channel.put(&copy::write(&parse(node)?), cx).await,
         other => Err(BackendError::Internal { message: format!("no step of the kind `{other}`") }),
     }
+}
+
+/// How the program of a step is started; none for a step that starts none.
+pub fn environment(node: &Node) -> Option<Exec> {
+    (node.kind == "sh").then(|| parse(node).ok().map(|args| sh::exec(&args))).flatten()
 }
 
 /// How people know the step: `sh "enable"`.

@@ -33,7 +33,7 @@ pub(crate) async fn run(
     once(&exec, args, what, channel, cx, output).await
 }
 
-fn exec(args: &ShArgs) -> Exec {
+pub(crate) fn exec(args: &ShArgs) -> Exec {
     Exec {
         program: Program::Script {
             interpreter: vec!["/bin/sh".to_owned(), "-e".to_owned()],

@@ -94,7 +94,7 @@ impl Backend for Rootfs {
             "disk.image" => (256 << 20, 2 << 30),
             _ => (64 << 20, 64 << 20),
         };
-        Ok(Resources { cpus: 1, memory, disk })
+        Ok(Resources { cpus: 1, memory, machines: 0, disk })
     }
 
     async fn lock(&self, source: &Node, cx: &Cx) -> Result<Locked, BackendError> {

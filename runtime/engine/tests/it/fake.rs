@@ -96,7 +96,7 @@ impl Backend for Fake {
             let message = "needs more memory than there is".to_owned();
             return Err(Refusal { message, help: None, fault: imgc_backend::Fault::Environment });
         }
-        Ok(Resources { cpus: 1, memory: 0, disk: 0 })
+        Ok(Resources { cpus: 1, ..Resources::default() })
     }
 
     async fn lock(&self, source: &Node, _cx: &Cx) -> Result<Locked, BackendError> {
