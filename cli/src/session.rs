@@ -99,6 +99,7 @@ impl Session {
             node: None,
             package: self.package.root.clone(),
             settings: self.settings.clone(),
+            journal: imgc_backend::Journal::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use imgc_plan::NodeId;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Event, EventSink, Stream};
+use crate::{Event, EventSink, Journal, Stream};
 
 /// The circumstances of a call: cancellation, events, settings. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Cx {
     pub package: PathBuf,
     /// Settings that reach steps and downloads and are in no fingerprint.
     pub settings: std::sync::Arc<Settings>,
+    /// Where effects outside the store are written down before they happen.
+    pub journal: Journal,
 }
 
 /// Proxies, certificates, mirrors: how the outside is reached, never what is built.

@@ -7,6 +7,7 @@ pub mod channel;
 pub mod context;
 pub mod error;
 pub mod event;
+pub mod journal;
 pub mod layer;
 pub mod machine;
 pub mod offers;
@@ -16,9 +17,8 @@ pub use channel::{Channel, Exec, Exit, Output, Owner, Placement, PlacementItem, 
 pub use context::{Cx, Settings};
 pub use error::{BackendError, Fault};
 pub use event::{Event, EventSink, Stream};
+pub use journal::{Created, Effect, Intended, Intent, Journal, Lasting, Ledger, MARKER, Mark, Settled};
 pub use layer::{ImageConfig, Layer, LayerId, Presence};
-pub use machine::{
-    Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Effect, Keep, Machine, MachineSpec, Recovered,
-};
+pub use machine::{Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Keep, Machine, MachineSpec, Recovered};
 pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources, States};
 pub use shape::Shape;

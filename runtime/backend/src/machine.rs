@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use imgc_plan::{Digest, Fingerprint, Locked, Node, Platform, Sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::{BackendError, Channel, Cx, Layer, Offers, Presence, Refusal, Resources};
+use crate::{BackendError, Channel, Cx, Effect, Layer, Offers, Presence, Refusal, Resources};
 
 /// Where images are built. A handle without state of its own; one crate each.
 ///
@@ -129,19 +129,6 @@ pub struct Artifact {
     pub id: Option<String>,
     /// A line or more that tell how to start or load it; `{file}` stands for the path it landed at.
     pub usage: Vec<String>,
-}
-
-/// Something that lives outside the store and is journalled before it is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Effect {
-    /// The backend that owns it.
-    pub backend: String,
-    /// `process`, `instance`, `snapshot`.
-    pub kind: String,
-    /// Makes creating it twice impossible, and finding it again possible.
-    pub token: String,
-    /// What the backend needs to find it.
-    pub detail: serde_json::Value,
 }
 
 /// What became of an effect.

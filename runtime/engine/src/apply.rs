@@ -1,7 +1,7 @@
 //! Runs a plan: what is not in the store is built, what was asked for is put in place.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::run::{Logs, Run};
 use crate::schedule::{Ended, Schedule};
 use crate::survey::{self, Forced, Found, Survey};
 use crate::unit::{Shared, blocking};
-use crate::{ApplyError, Engine, EngineError, Executor, Local, Placed, Selection, outputs, refuse, run};
+use crate::{ApplyError, Engine, EngineError, Executor, Local, Placed, Selection, journal, outputs, refuse};
 
 /// The format of `apply.json` this imgc writes.
 pub const APPLIED_VERSION: u32 = 1;
@@ -136,8 +136,10 @@ pub async fn apply(
         return Err(EngineError::Refused(refused).into());
     }
     let logs = Logs::new();
-    let cx = &Cx { events: logs.sink(options.run.clone(), cx.events.clone()), ..cx.clone() };
-    recover(engine, options, cx).await;
+    let events = logs.sink(options.run.clone(), cx.events.clone());
+    let journal = options.run.as_ref().map_or_else(|| cx.journal.clone(), |run| run.journal());
+    let cx = &Cx { events, journal, ..cx.clone() };
+    recover(engine, options.run.as_ref().and_then(|run| run.dir().parent()), cx).await;
     let waits = Waits { stop: options.stop.clone(), cancel: cx.cancel.clone() };
     let name = format!("package {}", engine.package);
     let note = || cx.note("another imgc apply is running in this package; waiting for it to end");
@@ -173,16 +175,17 @@ async fn share(engine: &Engine) -> Result<Sharing, EngineError> {
     blocking(move || store.share()).await?.map_err(EngineError::store("cannot use the store"))
 }
 
-/// Replays what dead runs left open. What fails is said and never blocks this run.
-async fn recover(engine: &Engine, options: &Options, cx: &Cx) {
+/// Cleans up after dead runs: their scratch and leases in the store, and what their journals below `runs` have open.
+/// Every command that starts machines calls it first. What fails is said, kept for the next time, and never an error.
+pub async fn recover(engine: &Engine, runs: Option<&Path>, cx: &Cx) {
     let store = engine.store.clone();
     if let Ok(Ok(swept)) = blocking(move || store.sweep()).await {
         for (path, why) in swept.left {
             cx.note(format!("cannot remove what an earlier run left at {}: {why}", path.display()));
         }
     }
-    let Some(runs) = options.run.as_ref().and_then(|run| run.dir().parent()) else { return };
-    for problem in run::replay(runs, &engine.backends, cx).await {
+    let Some(runs) = runs else { return };
+    for problem in journal::replay(runs, &engine.backends, cx).await.problems {
         cx.note(format!("cannot clean up after an earlier run: {problem}"));
     }
 }

@@ -9,6 +9,7 @@ pub mod error;
 pub mod executor;
 pub mod explain;
 pub mod forecast;
+pub mod journal;
 mod lease;
 pub mod lock;
 pub mod open;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use imgc_backend::Backend;
 use imgc_store::Store;
 
-pub use apply::{Applied, CacheUse, NodeOutcome, Options, Outcome, apply};
+pub use apply::{Applied, CacheUse, NodeOutcome, Options, Outcome, apply, recover};
 pub use error::{ApplyError, EngineError, Failure, Refused};
 pub use executor::{Chain, ChainSpec, Executor, Local, StepEnvironment, StepJob, StepRunner};
 pub use explain::Cause;

@@ -2,28 +2,26 @@
 //!
 //! ```text
 //! runs/<id>/lock        held as long as the run lives
-//! runs/<id>/journal     one JSON line an effect, written before the effect happens
+//! runs/<id>/journal     effects outside the store, each written down before it happens; gone when all are settled
 //! runs/<id>/<step>.log  the output of one executed node
 //! runs/<id>/apply.json  what came of it
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use imgc_backend::{Backend, Cx, Effect, Event, EventSink};
+use imgc_backend::{Event, EventSink, Journal};
 use imgc_plan::{Address, Digest, NodeId};
-use serde::{Deserialize, Serialize};
 
-use crate::{Backends, EngineError};
+use crate::EngineError;
+use crate::journal::{self, JournalFile};
 
 /// How long logs and results of runs are kept.
 pub const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// The journal format this imgc writes. Journals with a higher number are left untouched.
-pub const JOURNAL_VERSION: u32 = 1;
 /// How many lines of output a failure shows.
 const TAIL: usize = 20;
 
@@ -34,29 +32,7 @@ pub struct Run {
     dir: PathBuf,
     /// Held as long as the run lives; opened with `O_CLOEXEC`, since a flock lives on in forked children.
     _lock: File,
-    journal: Mutex<File>,
-}
-
-/// A line of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Entry {
-    /// The first line: who writes.
-    Run {
-        /// [`JOURNAL_VERSION`].
-        version: u32,
-        /// The process.
-        pid: u32,
-        /// The boot it ran in: pids say nothing across boots.
-        boot: String,
-    },
-    /// An effect is about to happen.
-    Intent(Effect),
-    /// The effect with this token is gone, or belongs to the store now.
-    Settled {
-        /// Its token.
-        token: String,
-    },
+    journal: Arc<JournalFile>,
 }
 
 impl Run {
@@ -70,11 +46,8 @@ impl Run {
         let (id, dir) = own_dir(runs).map_err(EngineError::io(doing()))?;
         let lock = File::create(dir.join("lock")).map_err(EngineError::io(doing()))?;
         lock.lock().map_err(EngineError::io(doing()))?;
-        let journal = append(&dir.join("journal")).map_err(EngineError::io(doing()))?;
-        let run = Self { id, dir: dir.clone(), _lock: lock, journal: Mutex::new(journal) };
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        run.write(&Entry::Run { version: JOURNAL_VERSION, pid: std::process::id(), boot })
-            .map_err(EngineError::io(doing()))?;
+        let journal = JournalFile::create(&dir.join("journal"), &id).map_err(EngineError::io(doing()))?;
+        let run = Self { id, dir: dir.clone(), _lock: lock, journal: Arc::new(journal) };
         prune(runs, &dir);
         Ok(run)
     }
@@ -82,6 +55,11 @@ impl Run {
     /// Names the run; later runs sort after earlier ones.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Where this run's effects are written down.
+    pub fn journal(&self) -> Journal {
+        Journal::new(self.journal.clone())
     }
 
     /// The run's directory.
@@ -94,23 +72,6 @@ impl Run {
         self.dir.join(log_name(address))
     }
 
-    /// Writes down that an effect is about to happen; it is on disk when this returns.
-    ///
-    /// # Errors
-    /// The journal cannot be written; the effect must not happen then.
-    pub fn intend(&self, effect: &Effect) -> Result<(), EngineError> {
-        self.write(&Entry::Intent(effect.clone())).map_err(EngineError::io("cannot write the journal of the run"))
-    }
-
-    /// Writes down that an effect is over.
-    ///
-    /// # Errors
-    /// The journal cannot be written; the effect will be looked for again, which does no harm.
-    pub fn settle(&self, token: &str) -> Result<(), EngineError> {
-        let entry = Entry::Settled { token: token.to_owned() };
-        self.write(&entry).map_err(EngineError::io("cannot write the journal of the run"))
-    }
-
     /// Writes the result of the run, for `imgc show`.
     ///
     /// # Errors
@@ -120,62 +81,6 @@ impl Run {
         let text = format!("{result:#}\n");
         fs::write(&path, text).map_err(EngineError::io(format!("cannot write {}", path.display())))
     }
-
-    fn write(&self, entry: &Entry) -> io::Result<()> {
-        let line = format!("{}\n", serde_json::to_string(entry)?);
-        let mut journal = self.journal.lock().map_err(|_| io::Error::other("the journal's writer panicked"))?;
-        journal.write_all(line.as_bytes())?;
-        journal.sync_data()
-    }
-}
-
-/// Takes up what runs that died left open, holding their locks. Returns what could not be settled, as sentences: such
-/// a journal is kept for the next run.
-pub async fn replay(runs: &Path, backends: &Backends, cx: &Cx) -> Vec<String> {
-    let mut problems = Vec::new();
-    for dir in directories(runs) {
-        let path = dir.join("journal");
-        let Ok(lock) = OpenOptions::new().write(true).open(dir.join("lock")) else { continue };
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => continue,
-        }
-        let Ok(text) = fs::read_to_string(&path) else { continue };
-        match open_effects(&text) {
-            Ok(effects) => match settle_all(&effects, backends, cx).await {
-                Ok(()) => drop(fs::remove_file(&path)),
-                Err(problem) => problems.push(format!("{}: {problem}", path.display())),
-            },
-            Err(problem) => problems.push(format!("{}: {problem}", path.display())),
-        }
-    }
-    problems
-}
-
-/// The effects of a journal that were not settled. A half-written last line was never acted upon.
-fn open_effects(journal: &str) -> Result<Vec<Effect>, String> {
-    let mut open: BTreeMap<String, Effect> = BTreeMap::new();
-    for line in journal.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        match serde_json::from_str(line) {
-            Ok(Entry::Run { version, .. }) if version > JOURNAL_VERSION => {
-                return Err(format!("written by a newer imgc (journal format {version}); left as it is"));
-            }
-            Ok(Entry::Run { .. }) => {}
-            Ok(Entry::Intent(effect)) => drop(open.insert(effect.token.clone(), effect)),
-            Ok(Entry::Settled { token }) => drop(open.remove(&token)),
-            Err(error) => return Err(format!("not a journal: {error}")),
-        }
-    }
-    Ok(open.into_values().collect())
-}
-
-async fn settle_all(effects: &[Effect], backends: &Backends, cx: &Cx) -> Result<(), String> {
-    for effect in effects {
-        let backend: &Arc<dyn Backend> =
-            backends.get(effect.backend.as_str()).ok_or_else(|| format!("no backend `{}`", effect.backend))?;
-        backend.recover(effect, cx).await.map_err(|error| error.to_string())?;
-    }
-    Ok(())
 }
 
 /// The logs of a run, as a sink in front of the events that the caller wants.
@@ -266,11 +171,7 @@ fn log_name(address: &Address) -> String {
     format!("{}-{digest}.log", name.trim_matches(['-', '.']))
 }
 
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
-fn directories(runs: &Path) -> Vec<PathBuf> {
+pub(crate) fn directories(runs: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(runs)
         .into_iter()
         .flatten()
@@ -292,9 +193,8 @@ fn prune(runs: &Path, own: &Path) {
         if !old || dir == own {
             continue;
         }
-        let open = fs::read_to_string(dir.join("journal")).is_ok_and(|text| open_effects(&text) != Ok(Vec::new()));
         let Ok(file) = File::open(&lock) else { continue };
-        if !open && file.try_lock().is_ok() {
+        if journal::is_settled(&dir) && file.try_lock().is_ok() {
             let _ = fs::remove_dir_all(&dir);
         }
     }

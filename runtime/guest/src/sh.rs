@@ -94,6 +94,7 @@ mod tests {
             node: None,
             package: "/".into(),
             settings: Arc::new(Settings::default()),
+            journal: imgc_backend::Journal::default(),
         };
         let said = Mutex::new(String::new());
         let output = |_, bytes: &[u8]| said.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));

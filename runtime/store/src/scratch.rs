@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::error::StoreError;
 use crate::layout::children;
 use crate::lock::Locked;
+use crate::process::Process;
 use crate::remove::remove_tree;
 use crate::store::Store;
 
@@ -71,11 +72,12 @@ pub(crate) struct Owner {
 
 impl Owner {
     fn new(folder: &Path) -> Result<Self, StoreError> {
-        let boot: String = boot_id().chars().take(8).collect();
+        let process = Process::this();
+        let boot: String = process.boot.chars().take(8).collect();
         // Containers may share the process id and, in theory, the start.
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
         let count = OWNERS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{}-{boot}-{nanos:08x}{count}", std::process::id(), start_time());
+        let name = format!("{}-{}-{boot}-{nanos:08x}{count}", process.pid, process.start);
         let path = folder.join(format!("{name}.lock"));
         let locked = Locked::take(&path).map_err(StoreError::io("lock", &path))?;
         Ok(Self { name, locked, next: AtomicU64::new(0) })
@@ -160,17 +162,4 @@ pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
 
 fn owner_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()?.split('.').next()
-}
-
-/// Names this boot of the machine; empty where the kernel does not say.
-pub(crate) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
-/// When this process started, in clock ticks since boot; zero where the kernel does not say.
-fn start_time() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
-    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
-    after_name.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
 }

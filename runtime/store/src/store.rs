@@ -13,7 +13,8 @@ use crate::error::{Note, StoreError};
 use crate::filesystem::FileSystem;
 use crate::index::Index;
 use crate::layout::Layout;
-use crate::scratch::{Owner, boot_id};
+use crate::process::boot_id;
+use crate::scratch::Owner;
 use crate::tree::Manifest;
 
 /// The format of the whole directory; a store with a higher one is left untouched.

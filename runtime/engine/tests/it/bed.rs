@@ -197,6 +197,7 @@ impl Bed {
             node: None,
             package: self.path().to_owned(),
             settings: Arc::default(),
+            journal: imgc_backend::Journal::default(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Failures and interruptions: what was done is kept, nothing is left running.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgc_backend::{Effect, Event, Fault, States};
+use imgc_backend::{Event, Fault, Intended, Lasting, States};
 use imgc_engine::{ApplyError, EngineError, Options, Run};
+use serde_json::json;
 
 use crate::bed::{Bed, Do, Img, Program, one, plan};
 
@@ -123,19 +125,16 @@ async fn a_second_apply_of_a_package_waits_for_the_first() {
 async fn the_journal_of_a_dead_run_is_replayed_and_that_of_a_living_one_is_not() {
     let bed = Bed::new(States::Content);
     let runs = bed.path().join("runs");
-    let effect = |token: &str| Effect {
-        backend: "fake".to_owned(),
-        kind: "instance".to_owned(),
-        token: token.to_owned(),
-        detail: serde_json::Value::Null,
-    };
+    let intended = || Intended { backend: "fake", kind: "instance", lasting: Lasting::Beyond, tags: BTreeMap::new() };
     let (dead, alive) = (Run::begin(&runs).unwrap(), Run::begin(&runs.join("../runs")).unwrap());
-    for run in [&dead, &alive] {
-        run.intend(&effect(&format!("{} settled", run.id()))).unwrap();
-        run.intend(&effect(run.id())).unwrap();
-        run.settle(&format!("{} settled", run.id())).unwrap();
+    let mut left = String::new();
+    for run in [&alive, &dead] {
+        let journal = run.journal();
+        journal.intend(intended()).unwrap().abandoned().unwrap();
+        journal.intend(intended()).unwrap().created(json!("i-1")).unwrap().destroyed().unwrap();
+        journal.intend(intended()).unwrap().created(json!("i-2")).unwrap().adopted().unwrap();
+        left = journal.intend(intended()).unwrap().created(json!("i-3")).unwrap().effect().token.clone();
     }
-    let left = dead.id().to_owned();
     drop(dead);
     let run = Arc::new(Run::begin(&runs).unwrap());
     let options = Options { run: Some(run), ..Options::default() };

@@ -55,6 +55,7 @@ impl Bed {
             node: Some(NodeId(0)),
             package: dir.path().to_owned(),
             settings: Arc::new(settings),
+            journal: imgc_backend::Journal::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Self { backend: Rootfs::new(Arc::clone(&store)), store, runtime, cx, notes, dir }
