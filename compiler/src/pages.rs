@@ -2,7 +2,7 @@
 //!
 //! A page is Markdown: a title, what the code is about, and examples in fences. `imgc wrong` gives the code, `imgc right`
 //! gives no error; `file=PATH` names a further file of the example (else it is `main.imgc`), `args` holds arguments as
-//! `name = value` lines.
+//! `name = value` lines, `repeat=N` writes the text so often.
 
 const PAGES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
@@ -35,6 +35,8 @@ pub struct Example {
     pub file: Option<&'static str>,
     /// What is in it.
     pub text: &'static str,
+    /// How often the text stands there, for examples of limits; once but for those.
+    pub repeat: usize,
 }
 
 /// All pages, by code.
@@ -87,7 +89,9 @@ impl Page {
 fn example(info: &'static str, text: &'static str) -> Example {
     let mut words = info.split_whitespace();
     let kind = words.next().unwrap_or_default();
-    let named = info.split_whitespace().find_map(|word| word.strip_prefix("file="));
+    let option = |name| info.split_whitespace().find_map(|word| word.strip_prefix(name));
+    let named = option("file=");
+    let repeat = option("repeat=").and_then(|times| times.parse().ok()).unwrap_or(1);
     let file = if kind == "args" { None } else { Some(named.unwrap_or("main.imgc")) };
-    Example { wrong: info.split_whitespace().any(|word| word == "wrong"), file, text }
+    Example { wrong: info.split_whitespace().any(|word| word == "wrong"), file, text, repeat }
 }

@@ -53,7 +53,11 @@ fn shown(example: &Example, first: bool, color: bool) -> String {
         text.push_str(line);
         text.push('\n');
     }
-    text.pop();
+    if example.repeat > 1 {
+        text.push_str(&format!("    … and so on, {} times", example.repeat));
+    } else {
+        text.pop();
+    }
     text
 }
 
