@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::lockfile;
 
 /// The format this imgc writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A plan with all that is needed to see whether it still holds.
 #[derive(Debug, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use imgc_backend::{Cx, EventSink, Settings};
+use imgc_backend::{Cx, EventSink, Secrets, Settings};
 use imgc_compiler::Sources;
 use imgc_engine::{Engine, EngineError, LockChange, LockMode, Selection};
 use imgc_plan::{NodeId, Plan};
@@ -100,6 +100,7 @@ impl Session {
             package: self.package.root.clone(),
             settings: self.settings.clone(),
             journal: imgc_backend::Journal::default(),
+            secrets: Secrets::default(),
         }
     }
 

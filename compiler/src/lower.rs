@@ -93,6 +93,7 @@ pub(crate) fn lower(
         images: lowering.images,
         outputs,
         tests: lowering.tests,
+        secrets: BTreeMap::new(),
         asked,
     };
     (plan, lowering.diagnostics)
@@ -236,7 +237,7 @@ impl Lowering<'_> {
             kind,
             revision,
             args,
-            work: Work::Source(Source { key, locked: None }),
+            work: Work::Source(Source { key, locked: None, machine: Record::new(), counts: Vec::new() }),
         }))
     }
 

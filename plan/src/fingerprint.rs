@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::{Node, Plan, Work};
 use crate::value::Value;
-use crate::{CachePolicy, Digest, Fingerprint, NodeId};
+use crate::{BuildValue, CachePolicy, Digest, Fingerprint, NodeId, Part, SecretRef};
 
 /// Raised whenever the encoding below changes its meaning.
 pub const FINGERPRINT_VERSION: u32 = 2;
@@ -151,31 +151,40 @@ impl Sink for Written {
     }
 }
 
-/// The fingerprint of a node whose parents ([`Plan::parents`], same order) have these states.
+/// The fingerprint of a node whose inputs ([`Plan::inputs`], same order) have these states.
 ///
 /// A source that is not locked yet has no fingerprint worth keeping; callers lock first.
 pub fn fingerprint(plan: &Plan, id: NodeId, parents: &[State]) -> Fingerprint {
+    fingerprint_of(plan, id, plan.node(id), parents)
+}
+
+/// As [`fingerprint()`], of a node whose build values were filled in.
+pub fn fingerprint_of(plan: &Plan, id: NodeId, filled: &Node, parents: &[State]) -> Fingerprint {
     let mut hash = Hash::new("imgc 1 step");
-    walk(plan, id, parents, &mut hash);
+    walk(plan, id, filled, parents, &mut hash);
     Fingerprint(hash.finish().0)
 }
 
 /// The same walk, written down.
 pub fn spec(plan: &Plan, id: NodeId, parents: &[State]) -> Spec {
+    spec_of(plan, id, plan.node(id), parents)
+}
+
+/// As [`spec()`], of a node whose build values were filled in.
+pub fn spec_of(plan: &Plan, id: NodeId, filled: &Node, parents: &[State]) -> Spec {
     let mut written = Written::default();
-    walk(plan, id, parents, &mut written);
+    walk(plan, id, filled, parents, &mut written);
     Spec { version: FINGERPRINT_VERSION, fields: written.0 }
 }
 
-/// The one place that says what a result depends on.
-fn walk(plan: &Plan, id: NodeId, parents: &[State], sink: &mut dyn Sink) {
-    let node = plan.node(id);
+/// The one place that says what a result depends on. `node` is that of `id`, or what filling in made of it.
+fn walk(plan: &Plan, id: NodeId, node: &Node, parents: &[State], sink: &mut dyn Sink) {
     sink.field("version", &Field::Int(i64::from(FINGERPRINT_VERSION)));
     sink.field("kind", &Field::Text(&node.kind));
     sink.field("revision", &Field::Int(i64::from(node.revision)));
     sink.field("backend", &Field::Text(&node.backend));
     sink.field("platform", &Field::Text(&node.platform.to_string()));
-    let order = plan.parents(id);
+    let order = Surroundings { plan, inputs: &plan.inputs(id) };
     for (name, value) in &node.args {
         // How long a result is used says nothing about what it is; a key is there to make it another one.
         if name == CachePolicy::ARGUMENT
@@ -195,6 +204,9 @@ fn walk(plan: &Plan, id: NodeId, parents: &[State], sink: &mut dyn Sink) {
         Work::Source(source) => {
             if let Some(locked) = &source.locked {
                 sink.field("lock", &Field::Digest(locked.digest()));
+            }
+            for (name, value) in source.machine.iter().filter(|(name, _)| source.counts.contains(name)) {
+                walk_value(&format!("machine.{name}"), value, &order, sink);
             }
         }
         Work::Step(step) => walk_step(plan, node, step, sink),
@@ -231,7 +243,13 @@ fn locked_root(plan: &Plan, id: NodeId) -> Option<&crate::Locked> {
     }
 }
 
-fn walk_value(path: &str, value: &Value, parents: &[NodeId], sink: &mut dyn Sink) {
+/// What a value is looked at in.
+struct Surroundings<'a> {
+    plan: &'a Plan,
+    inputs: &'a [NodeId],
+}
+
+fn walk_value(path: &str, value: &Value, around: &Surroundings<'_>, sink: &mut dyn Sink) {
     let below = |part: &str, sink: &dyn Sink| if sink.explains() { format!("{path}{part}") } else { part.to_owned() };
     match value {
         Value::None => sink.field(path, &Field::Open("none", 0)),
@@ -247,13 +265,13 @@ fn walk_value(path: &str, value: &Value, parents: &[NodeId], sink: &mut dyn Sink
         Value::List(items) => {
             sink.field(path, &Field::Open("list", items.len()));
             for (n, item) in items.iter().enumerate() {
-                walk_value(&below(&format!("[{n}]"), sink), item, parents, sink);
+                walk_value(&below(&format!("[{n}]"), sink), item, around, sink);
             }
         }
-        Value::Record(fields) => walk_fields(path, "record", fields, parents, sink),
+        Value::Record(fields) => walk_fields(path, "record", fields, around, sink),
         Value::Variant { name, payload } => {
             sink.field(&below(".variant", sink), &Field::Text(name));
-            walk_fields(path, "variant", payload, parents, sink);
+            walk_fields(path, "variant", payload, around, sink);
         }
         Value::File(file) => {
             sink.field(&below(".mode", sink), &Field::Int(i64::from(file.mode)));
@@ -269,17 +287,52 @@ fn walk_value(path: &str, value: &Value, parents: &[NodeId], sink: &mut dyn Sink
         }
         // The states of parents are walked by position; here only which of them it is.
         Value::Node(id) => {
-            let position = parents.iter().position(|p| p == id).unwrap_or(usize::MAX);
+            let position = around.inputs.iter().position(|p| p == id).unwrap_or(usize::MAX);
             sink.field(path, &Field::Open("node", position));
+        }
+        Value::Secret(name) => walk_secret(path, name, around, sink),
+        Value::Build(value) => walk_build(path, value, around, sink),
+        Value::Template { shell, parts } => {
+            sink.field(&below(".shell", sink), &Field::Text(shell.as_deref().unwrap_or("")));
+            sink.field(path, &Field::Open("template", parts.len()));
+            for (n, part) in parts.iter().enumerate() {
+                let path = below(&format!("[{n}]"), sink);
+                match part {
+                    Part::Text(text) => sink.field(&path, &Field::Text(text)),
+                    Part::Secret(name) => walk_secret(&path, name, around, sink),
+                    Part::Build { value, .. } => walk_build(&path, value, around, sink),
+                }
+            }
         }
     }
 }
 
-fn walk_fields(path: &str, shape: &'static str, fields: &crate::Record, parents: &[NodeId], sink: &mut dyn Sink) {
+/// A secret counts by its name and its version, never by its value.
+fn walk_secret(path: &str, name: &SecretRef, around: &Surroundings<'_>, sink: &mut dyn Sink) {
+    let version = around.plan.secrets.get(&name.0).and_then(|secret| secret.version.as_deref());
+    sink.field(&format!("{path}.secret"), &Field::Text(&name.0));
+    sink.field(&format!("{path}.version"), &Field::Text(version.unwrap_or("")));
+    sink.field(&format!("{path}.versioned"), &Field::Int(i64::from(version.is_some())));
+}
+
+/// A build value that was not filled in: by the address it comes from, so that nodes keep apart. The fingerprint is
+/// worth nothing yet; the engine fills in first.
+fn walk_build(path: &str, value: &BuildValue, around: &Surroundings<'_>, sink: &mut dyn Sink) {
+    let text = format!("{}{}", around.plan.node(value.node).address, value.member());
+    sink.field(&format!("{path}.build"), &Field::Text(&text));
+}
+
+fn walk_fields(
+    path: &str,
+    shape: &'static str,
+    fields: &crate::Record,
+    around: &Surroundings<'_>,
+    sink: &mut dyn Sink,
+) {
     sink.field(path, &Field::Open(shape, fields.len()));
     for (name, value) in fields {
         let path = if sink.explains() { format!("{path}.{name}") } else { format!(".{name}") };
-        walk_value(&path, value, parents, sink);
+        walk_value(&path, value, around, sink);
     }
 }
 

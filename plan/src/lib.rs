@@ -5,6 +5,7 @@
 //! This crate does no I/O and knows neither syntax nor any backend.
 
 pub mod address;
+pub mod build;
 pub mod digest;
 pub mod fingerprint;
 pub mod input;
@@ -15,8 +16,9 @@ pub mod policy;
 pub mod value;
 
 pub use address::Address;
+pub use build::{Attribute, BuildValue, Escape, Part, Secret, SecretRef, SecretSource};
 pub use digest::{Digest, Fingerprint, Sha256};
-pub use fingerprint::{Spec, State, fingerprint, spec};
+pub use fingerprint::{Spec, State, fingerprint, fingerprint_of, spec, spec_of};
 pub use input::{DirRef, EntryKind, FileRef, TreeEntry};
 pub use lock::{Locked, Lockfile, SourceKey};
 pub use node::{Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Source, SourceSpan, Step, Test, Work};

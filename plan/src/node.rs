@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::{Locked, SourceKey};
-use crate::value::Record;
-use crate::{Address, DirRef, FileRef, Platform};
+use crate::value::{Record, plain_record};
+use crate::{Address, BuildValue, DirRef, FileRef, Platform, Secret, Value};
 
 /// The plan format this imgc writes and reads.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// A node of one plan: an index into [`Plan::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Plan {
     /// In order of their addresses. Their nodes are in [`Plan::nodes`] but in no output: only `imgc test` runs them.
     #[serde(default)]
     pub tests: Vec<Test>,
+    /// Where the secrets come from that arguments name: `token`, `base::token`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
     /// What the plan was made from, so that `apply --plan` can see whether it still holds.
     pub asked: Asked,
 }
@@ -83,6 +86,13 @@ pub struct Source {
     pub key: SourceKey,
     /// Filled in from `imgc.lock` before anything runs.
     pub locked: Option<Locked>,
+    /// What the image's `machine = { … }` says, defaults filled in; empty where the source has no machine record.
+    #[serde(default)]
+    pub machine: Record,
+    /// The fields of `machine` that change the bytes of layers and so are part of the fingerprint. Filled in by the
+    /// engine from what the backend offers: memory does not change a disk, firmware does.
+    #[serde(default)]
+    pub counts: Vec<String>,
 }
 
 /// The part of a node that only steps have.
@@ -163,6 +173,15 @@ pub enum OutputValue {
     Image(NodeId),
     /// A value that is known already, as text.
     Text(String),
+    /// A value that is known once what it is made of is built; shown as text.
+    Build(Box<Value>),
+    /// A file or directory that is known once the image it is in, or the artifact it is, is built; lands in `file`.
+    File {
+        /// What it is: a [`Value::Build`].
+        value: Box<Value>,
+        /// Relative to the output directory.
+        file: String,
+    },
     /// By position.
     List(Vec<OutputValue>),
     /// Records and maps.
@@ -216,17 +235,36 @@ impl Plan {
         (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
     }
 
-    /// The nodes that `id` needs directly.
+    /// The nodes that `id` needs directly: those of [`Plan::inputs`], then each other one that an argument takes a
+    /// build value from.
     pub fn parents(&self, id: NodeId) -> Vec<NodeId> {
-        match &self.node(id).work {
-            Work::Source(_) => Vec::new(),
-            Work::Step(step) => {
-                let mut parents = vec![step.on];
-                self.node(id).args.values().for_each(|v| v.nodes(&mut parents));
-                parents
+        let mut parents = self.inputs(id);
+        for value in self.builds(id) {
+            if !parents.contains(&value.node) {
+                parents.push(value.node);
             }
-            Work::Artifact(artifact) => artifact.of.clone(),
         }
+        parents
+    }
+
+    /// The nodes whose results as a whole go into `id`, and whose states are in its fingerprint.
+    pub fn inputs(&self, id: NodeId) -> Vec<NodeId> {
+        let node = self.node(id);
+        let mut inputs = Vec::new();
+        match &node.work {
+            Work::Artifact(artifact) => return artifact.of.clone(),
+            Work::Step(step) => inputs.push(step.on),
+            Work::Source(_) => {}
+        }
+        node.values().for_each(|v| v.nodes(&mut inputs));
+        inputs
+    }
+
+    /// What `id` waits for of other nodes, in order of appearance.
+    pub fn builds(&self, id: NodeId) -> Vec<&BuildValue> {
+        let mut found = Vec::new();
+        self.node(id).values().for_each(|v| v.builds(&mut found));
+        found
     }
 
     /// The source at the root of a source or step.
@@ -235,6 +273,14 @@ impl Plan {
             Work::Source(_) => Some(id),
             Work::Step(step) => Some(step.source),
             Work::Artifact(_) => None,
+        }
+    }
+
+    /// The machine record of the image that a source or step belongs to, as backends deserialise it.
+    pub fn machine(&self, id: NodeId) -> serde_json::Value {
+        match self.root(id).map(|root| &self.node(root).work) {
+            Some(Work::Source(source)) => plain_record(&source.machine),
+            Some(Work::Step(_) | Work::Artifact(_)) | None => plain_record(&Record::new()),
         }
     }
 
@@ -247,8 +293,16 @@ impl Plan {
             return Err(PlanError::Format { found: self.format });
         }
         for (index, node) in self.nodes.iter().enumerate() {
-            let mut refs = Vec::new();
-            node.args.values().for_each(|v| v.nodes(&mut refs));
+            let (mut refs, mut builds, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
+            for value in node.values() {
+                value.nodes(&mut refs);
+                value.builds(&mut builds);
+                value.secrets(&mut secrets);
+            }
+            refs.extend(builds.iter().map(|value| value.node));
+            if let Some(secret) = secrets.iter().find(|secret| !self.secrets.contains_key(&secret.0)) {
+                return Err(PlanError::Secret { address: node.address.clone(), name: secret.0.clone() });
+            }
             match &node.work {
                 Work::Source(_) => {}
                 Work::Step(step) => refs.extend([step.on, step.source]),
@@ -269,12 +323,29 @@ impl Plan {
     }
 }
 
+impl Node {
+    /// Its arguments, and of a source what its machine is.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        let machine = match &self.work {
+            Work::Source(source) => Some(source.machine.values()),
+            Work::Step(_) | Work::Artifact(_) => None,
+        };
+        self.args.values().chain(machine.into_iter().flatten())
+    }
+}
+
 impl OutputValue {
     /// Every node the output needs, in order.
     pub fn nodes(&self, found: &mut Vec<NodeId>) {
         match self {
             Self::None | Self::Text(_) => {}
             Self::Artifact { node, .. } | Self::Image(node) => found.push(*node),
+            Self::Build(value) | Self::File { value, .. } => {
+                let mut builds = Vec::new();
+                value.builds(&mut builds);
+                value.nodes(found);
+                found.extend(builds.iter().map(|value| value.node));
+            }
             Self::List(items) => items.iter().for_each(|v| v.nodes(found)),
             Self::Map(items) => items.values().for_each(|v| v.nodes(found)),
         }
@@ -295,5 +366,13 @@ pub enum PlanError {
     Order {
         /// The node that does.
         address: Address,
+    },
+    /// Damaged or edited by hand.
+    #[error("the plan names in `{address}` a secret `{name}` that it does not have")]
+    Secret {
+        /// The node that does.
+        address: Address,
+        /// The name.
+        name: String,
     },
 }

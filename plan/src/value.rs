@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DirRef, FileRef, NodeId, Platform};
+use crate::{BuildValue, DirRef, FileRef, NodeId, Part, Platform, SecretRef};
 
 /// Fields by name, in sorted order.
 pub type Record = BTreeMap<String, Value>;
@@ -51,12 +51,25 @@ pub enum Value {
     Dir(DirRef),
     /// Another node of the plan: an image (its last step) or an artifact.
     Node(NodeId),
+    /// A secret: its name, never its value.
+    Secret(SecretRef),
+    /// Something of another node. The engine puts another kind of value in its place before anybody else sees it.
+    Build(BuildValue),
+    /// A text or script with holes. Build values are filled in by the engine; what is left then holds secrets and is
+    /// no script.
+    Template {
+        /// As in [`Value::Script`]; none for a text.
+        shell: Option<String>,
+        /// In order.
+        parts: Vec<Part>,
+    },
 }
 
 impl Value {
     /// The value in the shape that the structs of backends deserialise, without its tags: sizes and durations are
     /// numbers (bytes, milliseconds), a plain variant is its name, one with payload is `{"name": {…}}`, a script is
-    /// its text, files and directories are their records.
+    /// its text, files and directories are their records. A text that holds secrets is `{"template": [parts]}`: what
+    /// `imgc_backend::Text` reads.
     pub fn to_plain(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match self {
@@ -76,10 +89,72 @@ impl Value {
             Self::File(file) => serde_json::to_value(file).unwrap_or(Json::Null),
             Self::Dir(dir) => serde_json::to_value(dir).unwrap_or(Json::Null),
             Self::Node(id) => Json::from(id.0),
+            Self::Secret(name) => plain_template(&[Part::Secret(name.clone())]),
+            Self::Template { parts, .. } => plain_template(parts),
+            Self::Build(value) => serde_json::json!({ "build": value }),
         }
     }
 
-    /// Every node this value refers to, in order of appearance.
+    /// Every secret this value holds, in order of appearance.
+    pub fn secrets(&self, found: &mut Vec<SecretRef>) {
+        match self {
+            Self::Secret(name) => found.push(name.clone()),
+            Self::Template { parts, .. } => {
+                found.extend(parts.iter().filter_map(|part| match part {
+                    Part::Secret(name) => Some(name.clone()),
+                    Part::Text(_) | Part::Build { .. } => None,
+                }));
+            }
+            Self::List(items) => items.iter().for_each(|v| v.secrets(found)),
+            Self::Record(fields) | Self::Variant { payload: fields, .. } => {
+                fields.values().for_each(|v| v.secrets(found));
+            }
+            Self::None
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Text(_)
+            | Self::Size(_)
+            | Self::Duration(_)
+            | Self::Platform(_)
+            | Self::Script { .. }
+            | Self::File(_)
+            | Self::Dir(_)
+            | Self::Node(_)
+            | Self::Build(_) => {}
+        }
+    }
+
+    /// Every value of another node that it waits for, in order of appearance.
+    pub fn builds<'a>(&'a self, found: &mut Vec<&'a BuildValue>) {
+        match self {
+            Self::Build(value) => found.push(value),
+            Self::Template { parts, .. } => {
+                found.extend(parts.iter().filter_map(|part| match part {
+                    Part::Build { value, .. } => Some(value),
+                    Part::Text(_) | Part::Secret(_) => None,
+                }));
+            }
+            Self::List(items) => items.iter().for_each(|v| v.builds(found)),
+            Self::Record(fields) | Self::Variant { payload: fields, .. } => {
+                fields.values().for_each(|v| v.builds(found));
+            }
+            Self::None
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Text(_)
+            | Self::Size(_)
+            | Self::Duration(_)
+            | Self::Platform(_)
+            | Self::Script { .. }
+            | Self::File(_)
+            | Self::Dir(_)
+            | Self::Node(_)
+            | Self::Secret(_) => {}
+        }
+    }
+
+    /// Every node whose result as a whole this value is, in order of appearance. Nodes of build values are not among
+    /// them: see [`Value::builds`].
     pub fn nodes(&self, found: &mut Vec<NodeId>) {
         match self {
             Self::Node(id) => found.push(*id),
@@ -98,9 +173,16 @@ impl Value {
             | Self::Platform(_)
             | Self::Script { .. }
             | Self::File(_)
-            | Self::Dir(_) => {}
+            | Self::Dir(_)
+            | Self::Secret(_)
+            | Self::Build(_)
+            | Self::Template { .. } => {}
         }
     }
+}
+
+fn plain_template(parts: &[Part]) -> serde_json::Value {
+    serde_json::json!({ "template": parts })
 }
 
 /// The fields as the structs of backends deserialise them: see [`Value::to_plain`].

@@ -66,6 +66,8 @@ pub(crate) fn artifacts(plan: &Plan, targets: &[String], applied: &Applied) -> V
         | OutputValue::None
         | OutputValue::Artifact { .. }
         | OutputValue::Image(_)
+        | OutputValue::Build(_)
+        | OutputValue::File { .. }
         | OutputValue::List(_)
         | OutputValue::Map(_) => None,
     };

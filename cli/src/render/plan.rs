@@ -108,6 +108,8 @@ impl Tree<'_> {
             match &output.value {
                 OutputValue::Text(text) => self.lines.push(format!("    {} = {text}", output.name)),
                 OutputValue::None => self.lines.push(format!("    {} = none", output.name)),
+                OutputValue::Build(_) => self.lines.push(format!("    {} = known once it is built", output.name)),
+                OutputValue::File { file, .. } => self.lines.push(format!("    {} → {file}", output.name)),
                 OutputValue::Artifact { .. } | OutputValue::Image(_) | OutputValue::List(_) | OutputValue::Map(_) => {}
             }
         }

@@ -14,7 +14,7 @@ fn fingerprints(plan: &Plan) -> BTreeMap<String, Fingerprint> {
     let mut states: Vec<State> = Vec::new();
     let mut found = BTreeMap::new();
     for id in plan.ids() {
-        let parents: Vec<State> = plan.parents(id).iter().map(|parent| states[parent.index()]).collect();
+        let parents: Vec<State> = plan.inputs(id).iter().map(|parent| states[parent.index()]).collect();
         let mut fingerprint = imgc_plan::fingerprint(plan, id, &parents);
         if let Work::Source(source) = &plan.node(id).work {
             // Nothing is locked here; what it would be locked under stands for it.

@@ -56,6 +56,8 @@ fn output(value: &OutputValue) -> String {
         OutputValue::Artifact { node, file } => format!("node {} -> {file}", node.0),
         OutputValue::Image(node) => format!("image at node {}", node.0),
         OutputValue::Text(text) => format!("text {text}"),
+        OutputValue::Build(value) => format!("build {}", shown(value)),
+        OutputValue::File { value, file } => format!("file {} -> {file}", shown(value)),
         OutputValue::List(items) => format!("[{}]", items.iter().map(output).collect::<Vec<_>>().join(", ")),
         OutputValue::Map(items) => {
             let items: Vec<String> = items.iter().map(|(key, value)| format!("{key}: {}", output(value))).collect();

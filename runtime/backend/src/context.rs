@@ -23,6 +23,8 @@ pub struct Cx {
     pub settings: std::sync::Arc<Settings>,
     /// Where effects outside the store are written down before they happen.
     pub journal: Journal,
+    /// Who has the values of secrets: ask with [`Cx::reveal`] when the step runs.
+    pub secrets: crate::Secrets,
 }
 
 /// Proxies, certificates, mirrors: how the outside is reached, never what is built.

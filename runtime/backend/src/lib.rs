@@ -11,6 +11,7 @@ pub mod journal;
 pub mod layer;
 pub mod machine;
 pub mod offers;
+pub mod secret;
 pub mod shape;
 
 pub use channel::{Channel, Exec, Exit, Output, Owner, Placement, PlacementItem, PlacementKind, Program, Signal};
@@ -21,4 +22,5 @@ pub use journal::{Created, Effect, Intended, Intent, Journal, Lasting, Ledger, M
 pub use layer::{ImageConfig, Layer, LayerId, Presence};
 pub use machine::{Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Keep, Machine, MachineSpec, Recovered};
 pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources, States};
+pub use secret::{Needles, Secrets, Text, Vault};
 pub use shape::Shape;

@@ -60,6 +60,9 @@ pub struct MachineSpec {
     pub platform: Platform,
     /// Of the image, for names, logs and journals.
     pub image: String,
+    /// What the image's `machine = { … }` says, in plain form ([`imgc_plan::value::plain_record`]), defaults filled
+    /// in; an empty object where the source has no machine record. Texts may hold secrets: [`crate::Text`].
+    pub machine: serde_json::Value,
 }
 
 /// How a machine came to stand on its layer.

@@ -17,6 +17,9 @@ pub struct Offers {
     pub commit: CommitCost,
     /// What its layers say about their content.
     pub states: States,
+    /// The fields of its machine records that change the bytes of layers (firmware, the disk's size) and so belong to
+    /// fingerprints; the others (memory, CPUs) may change at any time.
+    pub machine: Vec<&'static str>,
 }
 
 /// Which kind of [`imgc_plan::State`] a backend's layers have; artifacts always have their content.

@@ -127,7 +127,7 @@ impl Diff<'_> {
         }
         let node = self.plan.node(self.id);
         if let Some(position) = field.strip_prefix("parent.") {
-            let parents = self.plan.parents(self.id);
+            let parents = self.plan.inputs(self.id);
             let parent = position.parse::<usize>().ok().and_then(|n| parents.get(n));
             return match parent {
                 Some(parent) => format!("follows from `{}`", self.plan.node(*parent).address),

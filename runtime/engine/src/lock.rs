@@ -72,7 +72,7 @@ pub async fn lock_sources(
         // The lock keeps the source's own epoch: the package's may change at any time and then counts at once.
         let locked = Locked { epoch: cx.settings.epoch.unwrap_or(now.epoch), ..now };
         for (id, _) in uses {
-            fill_in(plan, *id, &locked);
+            fill_in(plan, *id, &locked, backend.as_ref());
         }
     }
     match mode {
@@ -131,10 +131,11 @@ async fn pin(backend: &dyn Backend, plan: &Plan, id: NodeId, cx: &Cx) -> Result<
     })
 }
 
-fn fill_in(plan: &mut Plan, id: NodeId, locked: &Locked) {
+fn fill_in(plan: &mut Plan, id: NodeId, locked: &Locked, backend: &dyn Backend) {
     if let Some(node) = plan.nodes.get_mut(id.index())
         && let Work::Source(source) = &mut node.work
     {
         source.locked = Some(locked.clone());
+        source.counts = backend.offers().machine.iter().map(|&name| name.to_owned()).collect();
     }
 }

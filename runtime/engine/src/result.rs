@@ -103,9 +103,9 @@ impl StoredLayer {
     }
 }
 
-/// The states of a node's parents, in the order of [`Plan::parents`]; none where one of them is not known.
+/// The states of a node's parents, in the order of [`Plan::inputs`]; none where one of them is not known.
 pub(crate) fn parent_states(plan: &Plan, id: NodeId, state: impl Fn(NodeId) -> Option<State>) -> Option<Vec<State>> {
-    plan.parents(id).into_iter().map(state).collect()
+    plan.inputs(id).into_iter().map(state).collect()
 }
 
 /// The node that a step runs on.

@@ -62,6 +62,11 @@ fn parts(name: &str, value: &OutputValue, found: &mut Vec<Target>) {
             found.push(Target { name: name.to_owned(), node: *node, file: Some(file.clone()) });
         }
         OutputValue::Image(node) => found.push(Target { name: name.to_owned(), node: *node, file: None }),
+        OutputValue::Build(_) | OutputValue::File { .. } => {
+            let mut nodes = Vec::new();
+            value.nodes(&mut nodes);
+            found.extend(nodes.into_iter().map(|node| Target { name: name.to_owned(), node, file: None }));
+        }
         OutputValue::List(items) => {
             for (n, item) in items.iter().enumerate() {
                 parts(&format!("{name}[{n}]"), item, found);

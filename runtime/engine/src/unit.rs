@@ -272,7 +272,11 @@ impl Task<'_> {
             Some(chain) => chain,
             None => open.insert(shared.executor.begin(ChainSpec {
                 backend: shared.backend(node)?.clone(),
-                machine: MachineSpec { platform: node.platform.clone(), image: self.image.to_owned() },
+                machine: MachineSpec {
+                    platform: node.platform.clone(),
+                    image: self.image.to_owned(),
+                    machine: shared.plan.machine(id),
+                },
                 max_steps: shared.max_chain,
             })),
         };

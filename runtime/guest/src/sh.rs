@@ -95,6 +95,7 @@ mod tests {
             package: "/".into(),
             settings: Arc::new(Settings::default()),
             journal: imgc_backend::Journal::default(),
+            secrets: imgc_backend::Secrets::default(),
         };
         let said = Mutex::new(String::new());
         let output = |_, bytes: &[u8]| said.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));

@@ -58,6 +58,7 @@ fn offers() -> Offers {
         ],
         commit: CommitCost::Free,
         states: States::Content,
+        machine: Vec::new(),
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use imgc_backend::{Backend, Cx, Event, EventSink, States};
+use imgc_backend::{Backend, Cx, Event, EventSink, Secrets, States};
 use imgc_engine::{Applied, ApplyError, Engine, Forecast, Options, Outcome, Selection};
 use imgc_plan::node::{Asked, PLAN_FORMAT, Work};
 use imgc_plan::{
-    Address, Artifact, Digest, Fingerprint, Image, Locked, Node, NodeId, Output, OutputValue, Plan, Platform, Source,
-    SourceKey, State, Step, Value, fingerprint,
+    Address, Artifact, Digest, Fingerprint, Image, Locked, Node, NodeId, Output, OutputValue, Plan, Platform, Record,
+    Source, SourceKey, State, Step, Value, fingerprint,
 };
 use imgc_store::Store;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,7 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
         images: Vec::new(),
         outputs: Vec::new(),
         tests: Vec::new(),
+        secrets: std::collections::BTreeMap::new(),
         asked: Asked::default(),
     };
     let mut lasts: Vec<(NodeId, NodeId)> = Vec::new();
@@ -110,7 +111,12 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
 fn source(base: &str) -> Work {
     let kind = "fake.source".to_owned();
     let locked = Locked { name: base.to_owned(), kind, epoch: 1, archives: Vec::new(), pins: BTreeMap::new() };
-    Work::Source(Source { key: SourceKey(Digest::of(base.as_bytes())), locked: Some(locked) })
+    Work::Source(Source {
+        key: SourceKey(Digest::of(base.as_bytes())),
+        locked: Some(locked),
+        machine: Record::new(),
+        counts: Vec::new(),
+    })
 }
 
 fn platform() -> Platform {
@@ -138,7 +144,7 @@ pub(crate) fn model(plan: &Plan) -> Vec<Fingerprint> {
     let mut fingerprints = Vec::new();
     for id in plan.ids() {
         let node = plan.node(id);
-        let parents: Vec<State> = plan.parents(id).iter().map(|p| states[p.index()]).collect();
+        let parents: Vec<State> = plan.inputs(id).iter().map(|p| states[p.index()]).collect();
         let content = text(node, "content");
         let layer = (!content.is_empty()).then(|| Digest::of(content.as_bytes()));
         fingerprints.push(fingerprint(plan, id, &parents));
@@ -198,6 +204,7 @@ impl Bed {
             package: self.path().to_owned(),
             settings: Arc::default(),
             journal: imgc_backend::Journal::default(),
+            secrets: Secrets::default(),
         }
     }
 

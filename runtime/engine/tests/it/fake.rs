@@ -51,6 +51,7 @@ impl Fake {
             needs: Vec::new(),
             commit: CommitCost::Free,
             states,
+            machine: Vec::new(),
         };
         Self { offers, store, seen }
     }

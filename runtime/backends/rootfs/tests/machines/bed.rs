@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use imgc_backend::{
     Backend, BackendError, Channel, Close, Cx, Event, EventSink, Exec, Exit, Layer, LayerId, Machine, MachineSpec,
-    Owner, Placement, PlacementItem, PlacementKind, Program, Settings, Stream,
+    Owner, Placement, PlacementItem, PlacementKind, Program, Secrets, Settings, Stream,
 };
 use imgc_plan::{Fingerprint, Locked, Node, NodeId, Platform, Record, Source, SourceKey, Value, Work};
 use imgc_rootfs::Rootfs;
@@ -56,6 +56,7 @@ impl Bed {
             package: dir.path().to_owned(),
             settings: Arc::new(settings),
             journal: imgc_backend::Journal::default(),
+            secrets: Secrets::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Self { backend: Rootfs::new(Arc::clone(&store)), store, runtime, cx, notes, dir }
@@ -66,7 +67,7 @@ impl Bed {
     }
 
     pub(crate) fn open(&self, on: &Layer) -> Live<'_> {
-        let spec = MachineSpec { platform: platform(), image: "test".into() };
+        let spec = MachineSpec { platform: platform(), image: "test".into(), machine: serde_json::json!({}) };
         let (machine, _) = self.runtime.block_on(self.backend.open(on, &spec, &self.cx)).unwrap();
         Live { bed: self, machine }
     }
@@ -198,7 +199,12 @@ pub(crate) fn source(kind: &str, args: Record) -> Node {
         backend: "rootfs".into(),
         kind: kind.into(),
         revision: 1,
-        work: Work::Source(Source { key: SourceKey::new(kind, &platform(), &args), locked: None::<Locked> }),
+        work: Work::Source(Source {
+            key: SourceKey::new(kind, &platform(), &args),
+            locked: None::<Locked>,
+            machine: Record::new(),
+            counts: Vec::new(),
+        }),
         args,
     }
 }
