@@ -8,6 +8,7 @@
 
 mod arguments;
 mod body;
+mod calls;
 mod expr;
 mod items;
 mod members;
@@ -53,6 +54,22 @@ pub(crate) enum Stop {
 }
 
 type Known<T = Value> = Result<T, Stop>;
+
+/// What went wrong among things that stand side by side: all of them are looked at, so that each fault is told.
+#[derive(Default)]
+struct Fault(Option<Stop>);
+
+impl Fault {
+    /// The value, if there is one.
+    fn of<T>(&mut self, known: Known<T>) -> Option<T> {
+        known.map_err(|stop| self.0 = if self.0 == Some(Stop::Reported) { self.0 } else { Some(stop) }).ok()
+    }
+
+    /// Whether all of them have values.
+    fn end(self) -> Known<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
 
 /// Defaults of the fields of a step kind.
 type Defaults = Arc<Vec<(Arc<str>, Known)>>;
@@ -160,13 +177,18 @@ pub(crate) struct Evaluator<'a> {
     text: u64,
     /// After a limit was met nothing else is evaluated or reported.
     is_stopped: bool,
+    /// How many conditions that nobody knows stand around what is looked at.
+    guards: u32,
+    /// How many of them stand in calls, where what is known of the arguments may exclude each other.
+    quiet: u32,
     result: Evaluated,
 }
 
 /// Slots of one body, function or expression.
 struct Frame {
     instance: InstanceId,
-    slots: Vec<Value>,
+    /// Not known are params of what is only looked at.
+    slots: Vec<Known>,
     platform: Option<Arc<Platform>>,
     calls: u32,
 }
@@ -177,13 +199,17 @@ impl Frame {
     }
 
     fn get(&self, slot: u32) -> Known {
-        self.slots.get(slot as usize).cloned().ok_or(Stop::Reported)
+        self.slots.get(slot as usize).cloned().unwrap_or(Err(Stop::Reported))
     }
 
     fn set(&mut self, slot: u32, value: Value) {
+        self.put(slot, Ok(value));
+    }
+
+    fn put(&mut self, slot: u32, value: Known) {
         let slot = slot as usize;
         if self.slots.len() <= slot {
-            self.slots.resize(slot + 1, Value::None);
+            self.slots.resize(slot + 1, Err(Stop::Unknown));
         }
         if let Some(place) = self.slots.get_mut(slot) {
             *place = value;
@@ -208,6 +234,8 @@ pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, 
         elements: 0,
         text: 0,
         is_stopped: false,
+        guards: 0,
+        quiet: 0,
         result: Evaluated::default(),
     };
     for id in modules.order.iter().filter(|id| modules.all.get(id.0 as usize).is_some_and(|m| m.is_std)) {
@@ -223,6 +251,9 @@ pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, 
 
 impl Evaluator<'_> {
     fn report(&mut self, diagnostic: Diagnostic) -> Stop {
+        if self.quiet > 0 {
+            return Stop::Unknown;
+        }
         if !self.is_stopped {
             self.result.diagnostics.push(diagnostic);
         }
@@ -251,9 +282,21 @@ impl Evaluator<'_> {
     }
 
     fn limit(&mut self, at: Location, what: &str) -> Stop {
+        // A limit is met whatever the condition says.
+        self.quiet = 0;
         let stop = self.report(say::limit(at, what));
         self.is_stopped = true;
         stop
+    }
+
+    /// Looks at something that runs only under a condition that nobody knows yet. What is wrong in any case is told.
+    fn guarded<T>(&mut self, frame: &mut Frame, look: impl FnOnce(&mut Self, &mut Frame) -> T) -> T {
+        let (guards, quiet) = (self.guards, self.quiet);
+        self.guards += 1;
+        self.quiet += u32::from(frame.calls > 0);
+        let result = look(self, frame);
+        (self.guards, self.quiet) = (guards, quiet);
+        result
     }
 
     /// The instance in which an item is to be evaluated.

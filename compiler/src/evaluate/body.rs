@@ -1,15 +1,15 @@
 //! Bodies: which steps an image has, with which values and under which addresses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::core::{Head, Item, Param, Statement, Step};
+use crate::core::{Expr, Head, Item, Param, Pat, Ref, Statement, Step};
 use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 
 use super::escaped;
-use super::{Defaults, Evaluator, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
+use super::{Defaults, Evaluator, Fault, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
 
 /// An image while its body runs.
 pub(super) struct Building {
@@ -25,6 +25,20 @@ pub(super) struct Building {
     pub(super) uses: HashMap<String, u32>,
     /// A step that has no value: the image has none, but its other steps were looked at.
     pub(super) fault: Option<Stop>,
+}
+
+impl Building {
+    pub(super) fn new(prefix: String, site: Location) -> Self {
+        Self {
+            prefix,
+            keys: String::new(),
+            site,
+            steps: Vec::new(),
+            addresses: HashMap::new(),
+            uses: HashMap::new(),
+            fault: None,
+        }
+    }
 }
 
 /// One turn of a `for`.
@@ -109,50 +123,123 @@ impl<'a> Evaluator<'a> {
                 Ok(())
             }
             Statement::Let { slot, value } => {
-                let value = self.eval(frame, value)?;
-                frame.set(*slot, value);
-                Ok(())
-            }
-            Statement::If { condition, then, otherwise } => {
-                let holds = self.eval(frame, condition)? == Value::Bool(true);
-                self.statements(frame, building, if holds { then } else { otherwise })
-            }
-            Statement::For { head, body, at } => {
-                for row in self.rows(frame, head)? {
-                    self.step(*at)?;
-                    row.bind(frame, head);
-                    let outer = building.keys.len();
-                    let key = row.key.to_text().unwrap_or_default();
-                    let _ = write!(building.keys, "[{key}]");
-                    let done = self.statements(frame, building, body);
-                    building.keys.truncate(outer);
-                    done?;
+                let value = self.eval(frame, value);
+                if let Err(stop) = value {
+                    building.fault.get_or_insert(stop);
                 }
+                frame.put(*slot, value);
                 Ok(())
             }
-            Statement::Match { subject, arms, .. } => {
-                let value = self.eval(frame, subject)?;
-                for (pat, body) in arms {
-                    if super::operators::matches(frame, pat, &value) {
-                        return self.statements(frame, building, body);
-                    }
+            Statement::If { condition, then, otherwise } => match self.eval(frame, condition) {
+                Ok(holds) => {
+                    self.statements(frame, building, if holds == Value::Bool(true) { then } else { otherwise })
                 }
-                Ok(())
-            }
+                Err(stop) => {
+                    self.look_into(frame, building, stop, then)?;
+                    self.look_into(frame, building, stop, otherwise)
+                }
+            },
+            Statement::For { head, body, at } => self.each(frame, building, head, body, *at),
+            Statement::Match { subject, arms, .. } => self.choice(frame, building, subject, arms),
             Statement::Use { recipe, name, args, at } => {
-                let program = self.program;
-                let Some(Item::Recipe { params, body, .. }) = program.item(recipe.id).map(|item| &**item) else {
-                    return Err(Stop::Reported);
-                };
-                let instance = self.instance_of(frame.instance, *recipe)?;
-                let slots = self.call_args(frame, instance, params, args, *at)?;
-                if frame.calls >= MAX_CALLS {
-                    return Err(self.limit(*at, "64 calls inside each other"));
-                }
-                let mut inner = Frame { instance, slots, platform: frame.platform.clone(), calls: frame.calls + 1 };
-                self.recipe(&mut inner, building, name, body, *at)
+                self.use_recipe(frame, building, (*recipe, name.as_ref()), args, *at)
             }
         }
+    }
+
+    fn each(
+        &mut self,
+        frame: &mut Frame,
+        building: &mut Building,
+        head: &'a Head,
+        body: &'a [Statement],
+        at: Location,
+    ) -> Known<()> {
+        let rows = match self.rows(frame, head) {
+            Ok(rows) => rows,
+            Err(stop) => {
+                head.slots.iter().for_each(|slot| frame.put(*slot, Err(stop)));
+                return self.look_into(frame, building, stop, body);
+            }
+        };
+        for row in rows {
+            self.step(at)?;
+            row.bind(frame, head);
+            let outer = building.keys.len();
+            let key = row.key.to_text().unwrap_or_default();
+            let _ = write!(building.keys, "[{key}]");
+            let done = self.statements(frame, building, body);
+            building.keys.truncate(outer);
+            done?;
+        }
+        Ok(())
+    }
+
+    fn choice(
+        &mut self,
+        frame: &mut Frame,
+        building: &mut Building,
+        subject: &'a Expr,
+        arms: &'a [(Pat, Vec<Statement>)],
+    ) -> Known<()> {
+        let value = match self.eval(frame, subject) {
+            Ok(value) => value,
+            Err(stop) => {
+                for (pat, body) in arms {
+                    super::operators::forget(frame, pat);
+                    self.look_into(frame, building, stop, body)?;
+                }
+                return Ok(());
+            }
+        };
+        for (pat, body) in arms {
+            if super::operators::matches(frame, pat, &value) {
+                return self.statements(frame, building, body);
+            }
+        }
+        Ok(())
+    }
+
+    fn use_recipe(
+        &mut self,
+        frame: &mut Frame,
+        building: &mut Building,
+        (recipe, name): (Ref, &str),
+        args: &'a [Option<Expr>],
+        at: Location,
+    ) -> Known<()> {
+        let program = self.program;
+        let Some(Item::Recipe { params, body, .. }) = program.item(recipe.id).map(|item| &**item) else {
+            return Err(Stop::Reported);
+        };
+        let instance = self.instance_of(frame.instance, recipe)?;
+        let slots = match self.call_args(frame, instance, params, args, at) {
+            Ok(slots) => slots,
+            Err(stop) => {
+                building.fault.get_or_insert(stop);
+                return Ok(());
+            }
+        };
+        if frame.calls >= MAX_CALLS {
+            return Err(self.limit(at, "64 calls inside each other"));
+        }
+        let mut inner = Frame { instance, slots, platform: frame.platform.clone(), calls: frame.calls + 1 };
+        self.recipe(&mut inner, building, name, body, at)
+    }
+
+    /// Looks at statements of which nobody knows whether they run. The image has no value then.
+    fn look_into(
+        &mut self,
+        frame: &mut Frame,
+        building: &mut Building,
+        stop: Stop,
+        body: &'a [Statement],
+    ) -> Known<()> {
+        building.fault.get_or_insert(stop);
+        if stop == Stop::Reported {
+            return Ok(());
+        }
+        self.guarded(frame, |this, frame| this.statements(frame, building, body))
     }
 
     fn recipe(
@@ -193,32 +280,25 @@ impl<'a> Evaluator<'a> {
         let Some(Item::Step { revision, fields: declared, .. }) = program.item(step.kind.id).map(|item| &**item) else {
             return Err(Stop::Reported);
         };
-        let mut fault = None;
-        let label = match step.label.as_ref().map(|label| self.eval(frame, label)).transpose() {
-            Ok(label) => label.and_then(|label| label.to_text()),
-            Err(stop) => {
-                fault = Some(stop);
-                None
-            }
-        };
-        let mut args = Fields::new();
+        let mut fault = Fault::default();
+        let label = step.label.as_ref().and_then(|label| fault.of(self.eval(frame, label)));
+        let label = label.and_then(|label| label.to_text());
+        let mut given: BTreeMap<&Arc<str>, (Known, Location)> = BTreeMap::new();
         for (name, value) in &step.fields {
-            match self.eval(frame, value) {
-                Ok(value) => {
-                    args.insert(name.clone(), value);
-                }
-                Err(stop) => fault = fault.or(Some(stop)),
-            }
+            given.insert(name, (self.eval(frame, value), value.at));
         }
-        if let Some(stop) = fault {
-            return Err(stop);
+        let defaults = self.defaults_of(step)?;
+        self.fields_hold(declared, &given, &defaults, step)?;
+        let mut args = Fields::new();
+        for (name, (value, _)) in given {
+            args.extend(fault.of(value).map(|value| (name.clone(), value)));
         }
-        for (name, value) in self.defaults_of(step)?.iter() {
+        fault.end()?;
+        for (name, value) in defaults.iter() {
             if !args.contains_key(name) {
                 args.insert(name.clone(), value.clone()?);
             }
         }
-        self.fields_hold(declared, &args, step)?;
         let at = if self.is_std(step.at) { building.site } else { step.at };
         let mut address = match &label {
             Some(label) => format!("{}/{} \"{}\"{}", building.prefix, step.name, escaped(label), building.keys),
@@ -231,7 +311,10 @@ impl<'a> Evaluator<'a> {
                 let _ = write!(address, "#{count}");
             }
         }
-        if let Some(first) = building.addresses.insert(address.clone(), step.label_at) {
+        // Of the sides of a condition that nobody knows only one will run.
+        if self.guards == 0
+            && let Some(first) = building.addresses.insert(address.clone(), step.label_at)
+        {
             return Err(self.report(say::same_address(step.label_at, &address, first)));
         }
         building.steps.push(StepData {
@@ -268,28 +351,41 @@ impl<'a> Evaluator<'a> {
         Ok(defaults)
     }
 
-    fn fields_hold(&mut self, declared: &'a [Param], args: &Fields, step: &Step) -> Known<()> {
+    /// Whether the fields are as their predicates want them; of those that are not known, plans will tell.
+    fn fields_hold(
+        &mut self,
+        declared: &'a [Param],
+        given: &BTreeMap<&Arc<str>, (Known, Location)>,
+        defaults: &Defaults,
+        step: &Step,
+    ) -> Known<()> {
         if declared.iter().all(|param| param.predicate.is_none()) {
             return Ok(());
         }
         let instance = self.first.get(&step.kind.id.module).copied().ok_or(Stop::Reported)?;
         let mut frame = Frame::new(instance);
+        let mut fault = Fault::default();
         for (param, slot) in declared.iter().zip(0..) {
-            frame.set(slot, args.get(&param.name).cloned().unwrap_or(Value::None));
+            let default = || defaults.iter().find(|(name, _)| *name == param.name).map(|(_, value)| value.clone());
+            let (value, place) = match given.get(&param.name) {
+                Some((value, at)) => (value.clone(), *at),
+                None => (default().unwrap_or(Err(Stop::Reported)), step.at),
+            };
+            frame.put(slot, value.clone());
+            if given.contains_key(&param.name) {
+                fault.of(self.holds(&mut frame, param, &value, place));
+            }
         }
-        for param in declared {
-            let value = args.get(&param.name).cloned().unwrap_or(Value::None);
-            self.holds(&mut frame, param, &value, step.at)?;
-        }
-        Ok(())
+        fault.end()
     }
 
-    /// Whether the predicate of a param holds, whose slot and those before it are set.
-    pub(super) fn holds(&mut self, frame: &mut Frame, param: &'a Param, value: &Value, at: Location) -> Known<()> {
-        let Some(predicate) = &param.predicate else { return Ok(()) };
-        if self.eval(frame, predicate)? == Value::Bool(true) {
-            return Ok(());
+    /// Whether the predicate of a param holds, whose slot and those before it are set. What is not known yet holds.
+    pub(super) fn holds(&mut self, frame: &mut Frame, param: &'a Param, value: &Known, at: Location) -> Known<()> {
+        let (Some(predicate), Ok(value)) = (&param.predicate, value) else { return Ok(()) };
+        match self.eval(frame, predicate) {
+            Ok(Value::Bool(true)) | Err(Stop::Unknown) => Ok(()),
+            Err(stop) => Err(stop),
+            Ok(_) => Err(self.report(say::predicate_at(predicate.at, &param.name, &value.shown(), at))),
         }
-        Err(self.report(say::predicate_at(predicate.at, &param.name, &value.shown(), at)))
     }
 }

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imgc_plan::Platform;
-
-use crate::core::{Expr, Head, Item, Kind, Param, Part, Ref, ScriptPart, Signature};
+use crate::core::{Expr, Head, Item, Kind, Part, Pat, Ref, ScriptPart};
 use crate::diagnostic::{evaluate as say, types as say_types};
 use crate::script;
 use crate::span::Location;
-use crate::types::{Coercion, Pattern, PlatformIndex, Type};
+use crate::types::{Coercion, Pattern, Type};
 
-use super::{
-    ArtifactData, ArtifactId, Evaluator, Fields, Frame, InstanceId, Known, MAX_CALLS, SourceValue, Stop, Value,
-};
+use super::calls::Given;
+use super::{Evaluator, Fault, Frame, Known, Stop, Value};
 
 impl<'a> Evaluator<'a> {
     /// The value of an expression.
@@ -34,39 +31,38 @@ impl<'a> Evaluator<'a> {
             Kind::Map { spreads, entries } => self.map(frame, spreads, entries, expr.at),
             Kind::ListFor { heads, condition, body, set } => {
                 let mut items = Vec::new();
+                let mut fault = Fault::default();
                 self.turns(frame, heads, condition.as_deref(), &mut |this, frame| {
-                    items.push(this.eval(frame, body)?);
+                    items.extend(fault.of(this.eval(frame, body)));
                     this.count_elements(1, expr.at)
                 })?;
+                fault.end()?;
                 Ok(if *set { Value::Set(Arc::new(items.into_iter().collect())) } else { Value::List(Arc::new(items)) })
             }
             Kind::MapFor { heads, condition, key, value } => {
                 let mut map = BTreeMap::new();
+                let mut fault = Fault::default();
                 self.turns(frame, heads, condition.as_deref(), &mut |this, frame| {
-                    let key = this.eval(frame, key)?;
-                    map.insert(key, this.eval(frame, value)?);
+                    let (key, value) = (fault.of(this.eval(frame, key)), fault.of(this.eval(frame, value)));
+                    map.extend(key.zip(value));
                     this.count_elements(1, expr.at)
                 })?;
+                fault.end()?;
                 Ok(Value::Map(Arc::new(map)))
             }
-            Kind::If { condition, then, otherwise } => {
-                let holds = self.eval(frame, condition)? == Value::Bool(true);
-                self.eval(frame, if holds { then } else { otherwise })
-            }
-            Kind::Match { subject, arms } => {
-                let value = self.eval(frame, subject)?;
-                for (pat, body) in arms {
-                    if super::operators::matches(frame, pat, &value) {
-                        return self.eval(frame, body);
-                    }
+            Kind::If { condition, then, otherwise } => match self.eval(frame, condition) {
+                Ok(holds) => self.eval(frame, if holds == Value::Bool(true) { then } else { otherwise }),
+                Err(stop) => {
+                    self.look(frame, stop, &[then, otherwise]);
+                    Err(stop)
                 }
-                Err(Stop::Reported)
-            }
+            },
+            Kind::Match { subject, arms } => self.choose(frame, subject, arms),
             Kind::Variant { of, name, payload } => self.variant(frame, *of, name, payload, expr.at),
             Kind::Call { of, args } => self.call(frame, *of, args, expr.at),
             Kind::Builtin { builtin, base, args, lambda } => {
-                let base = self.eval(frame, base)?;
-                self.builtin(frame, *builtin, &base, (args, lambda.as_deref()), expr.at)
+                let base = self.eval(frame, base);
+                self.member(frame, *builtin, base, (args, lambda.as_deref()), expr.at)
             }
             Kind::Field { base, name } => match self.eval(frame, base)? {
                 Value::Record(fields) => Ok(fields.get(name).cloned().unwrap_or(Value::None)),
@@ -100,14 +96,48 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Looks at both sides of a condition that nobody knows.
+    fn look(&mut self, frame: &mut Frame, stop: Stop, sides: &[&'a Expr]) {
+        if stop == Stop::Unknown {
+            for side in sides {
+                let _ = self.guarded(frame, |this, frame| this.eval(frame, side));
+            }
+        }
+    }
+
+    fn choose(&mut self, frame: &mut Frame, subject: &'a Expr, arms: &'a [(Pat, Expr)]) -> Known {
+        let value = match self.eval(frame, subject) {
+            Ok(value) => value,
+            Err(stop) => {
+                for (pat, body) in arms {
+                    super::operators::forget(frame, pat);
+                    self.look(frame, stop, &[body]);
+                }
+                return Err(stop);
+            }
+        };
+        for (pat, body) in arms {
+            if super::operators::matches(frame, pat, &value) {
+                return self.eval(frame, body);
+            }
+        }
+        Err(Stop::Reported)
+    }
+
     fn text(&mut self, frame: &mut Frame, parts: &'a [Part], at: Location) -> Known {
         let mut text = String::new();
+        let mut fault = Fault::default();
         for part in parts {
             match part {
                 Part::Text(part) => text.push_str(part),
-                Part::Hole(value) => text.push_str(&self.eval(frame, value)?.to_text().ok_or(Stop::Reported)?),
+                Part::Hole(value) => {
+                    if let Some(value) = fault.of(self.eval(frame, value)) {
+                        text.push_str(&value.to_text().ok_or(Stop::Reported)?);
+                    }
+                }
             }
         }
+        fault.end()?;
         self.count_text(text.len(), at)?;
         Ok(Value::text(text))
     }
@@ -121,12 +151,14 @@ impl<'a> Evaluator<'a> {
         at: Location,
     ) -> Known {
         let mut values = Vec::with_capacity(parts.len());
+        let mut fault = Fault::default();
         for part in parts {
-            values.push(match part {
-                ScriptPart::Text(text) => Value::Text(text.clone()),
-                ScriptPart::Hole(value) | ScriptPart::Insert(value) => self.eval(frame, value)?,
+            values.extend(match part {
+                ScriptPart::Text(text) => Some(Value::Text(text.clone())),
+                ScriptPart::Hole(value) | ScriptPart::Insert(value) => fault.of(self.eval(frame, value)),
             });
         }
+        fault.end()?;
         let contexts = match contexts {
             Some(contexts) => contexts.to_vec(),
             None => self.contexts(parts, &values)?,
@@ -188,14 +220,16 @@ impl<'a> Evaluator<'a> {
 
     fn list(&mut self, frame: &mut Frame, elements: &'a [(bool, Expr)], at: Location) -> Known<Vec<Value>> {
         let mut items = Vec::with_capacity(elements.len());
+        let mut fault = Fault::default();
         for (spread, element) in elements {
-            let value = self.eval(frame, element)?;
+            let Some(value) = fault.of(self.eval(frame, element)) else { continue };
             if *spread {
                 items.extend(self.elements(&value, element.at)?);
             } else {
                 items.push(value);
             }
         }
+        fault.end()?;
         self.count_elements(items.len(), at)?;
         Ok(items)
     }
@@ -208,46 +242,29 @@ impl<'a> Evaluator<'a> {
         of: Option<Ref>,
         at: Location,
     ) -> Known {
-        let mut record = Fields::new();
+        let mut record = Given::new();
         for spread in spreads {
-            if let Value::Record(fields) = self.eval(frame, spread)? {
-                record.extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+            match self.eval(frame, spread) {
+                Ok(Value::Record(fields)) => {
+                    let given = |(name, value): (&Arc<str>, &Value)| (name.clone(), (Ok(value.clone()), spread.at));
+                    record.extend(fields.iter().map(given));
+                }
+                // Which fields it has is not known either.
+                Err(stop) => return Err(stop),
+                Ok(_) => return Err(Stop::Reported),
             }
         }
         for (name, value) in fields {
-            let value = self.eval(frame, value)?;
-            record.insert(name.clone(), value);
+            record.insert(name.clone(), (self.eval(frame, value), value.at));
         }
-        match of {
-            Some(of) => self.whole_record(frame, record, of, at),
-            None => Ok(Value::Record(Arc::new(record))),
+        if let Some(of) = of {
+            return self.whole_record(frame, record, of, at);
         }
-    }
-
-    /// Adds the defaults of a record's fields and tests its predicates.
-    fn whole_record(&mut self, frame: &Frame, mut record: Fields, of: Ref, at: Location) -> Known {
-        let program = self.program;
-        let Some(Item::Record { params, .. }) = program.item(of.id).map(|item| &**item) else {
-            return Err(Stop::Reported);
-        };
-        let instance = self.instance_of(frame.instance, of)?;
-        self.complete(instance, params, &mut record, at)?;
-        Ok(Value::Record(Arc::new(record)))
-    }
-
-    fn complete(&mut self, instance: InstanceId, params: &'a [Param], record: &mut Fields, at: Location) -> Known<()> {
-        let mut inner = Frame::new(instance);
-        for (param, slot) in params.iter().zip(0..) {
-            let value = match (record.get(&param.name), &param.default) {
-                (Some(value), _) => value.clone(),
-                (None, Some(default)) => self.eval(&mut inner, default)?,
-                (None, None) => Value::None,
-            };
-            inner.set(slot, value.clone());
-            self.holds(&mut inner, param, &value, at)?;
-            record.insert(param.name.clone(), value);
-        }
-        Ok(())
+        let mut fault = Fault::default();
+        let known = record.into_iter().filter_map(|(name, (value, _))| Some((name, fault.of(value)?)));
+        let fields = known.collect();
+        fault.end()?;
+        Ok(Value::Record(Arc::new(fields)))
     }
 
     fn variant(
@@ -258,20 +275,20 @@ impl<'a> Evaluator<'a> {
         payload: &'a [(Arc<str>, Expr)],
         at: Location,
     ) -> Known {
-        let mut fields = Fields::new();
+        let mut given = Given::new();
         for (field, value) in payload {
-            let value = self.eval(frame, value)?;
-            fields.insert(field.clone(), value);
+            given.insert(field.clone(), (self.eval(frame, value), value.at));
         }
         let program = self.program;
         let Some(Item::Enum { variants, .. }) = program.item(of.id).map(|item| &**item) else {
             return Err(Stop::Reported);
         };
-        if let Some((_, params)) = variants.iter().find(|(variant, _)| variant == name) {
-            let instance = self.instance_of(frame.instance, of)?;
-            self.complete(instance, params, &mut fields, at)?;
-        }
-        Ok(Value::Variant { name: name.clone(), payload: Arc::new(fields) })
+        let Some((_, params)) = variants.iter().find(|(variant, _)| variant == name) else {
+            return Err(Stop::Reported);
+        };
+        let instance = self.instance_of(frame.instance, of)?;
+        let payload = Arc::new(self.complete(instance, params, given, at)?);
+        Ok(Value::Variant { name: name.clone(), payload })
     }
 
     fn map(&mut self, frame: &mut Frame, spreads: &'a [Expr], entries: &'a [(Expr, Expr)], at: Location) -> Known {
@@ -285,11 +302,12 @@ impl<'a> Evaluator<'a> {
                 _ => return Err(Stop::Reported),
             }
         }
+        let mut fault = Fault::default();
         for (key, value) in entries {
-            let key = self.eval(frame, key)?;
-            let value = self.eval(frame, value)?;
-            map.insert(key, value);
+            let (key, value) = (fault.of(self.eval(frame, key)), fault.of(self.eval(frame, value)));
+            map.extend(key.zip(value));
         }
+        fault.end()?;
         self.count_elements(map.len(), at)?;
         Ok(Value::Map(Arc::new(map)))
     }
@@ -304,12 +322,31 @@ impl<'a> Evaluator<'a> {
     ) -> Known<()> {
         let Some((head, rest)) = heads.split_first() else {
             let holds = match condition {
-                Some(condition) => self.eval(frame, condition)? == Value::Bool(true),
-                None => true,
+                Some(condition) => self.eval(frame, condition),
+                None => Ok(Value::Bool(true)),
             };
-            return if holds { each(self, frame) } else { Ok(()) };
+            return match holds {
+                Ok(Value::Bool(true)) => each(self, frame),
+                Ok(_) => Ok(()),
+                Err(stop) => {
+                    if stop == Stop::Unknown {
+                        self.guarded(frame, each)?;
+                    }
+                    Err(stop)
+                }
+            };
         };
-        for row in self.rows(frame, head)? {
+        let rows = match self.rows(frame, head) {
+            Ok(rows) => rows,
+            Err(stop) => {
+                if stop == Stop::Unknown {
+                    head.slots.iter().for_each(|slot| frame.put(*slot, Err(stop)));
+                    self.guarded(frame, |this, frame| this.turns(frame, rest, condition, each))?;
+                }
+                return Err(stop);
+            }
+        };
+        for row in rows {
             row.bind(frame, head);
             self.turns(frame, rest, condition, each)?;
         }
@@ -317,8 +354,8 @@ impl<'a> Evaluator<'a> {
     }
 
     fn index(&mut self, frame: &mut Frame, base: &'a Expr, index: &'a Expr) -> Known {
-        let container = self.eval(frame, base)?;
-        let key = self.eval(frame, index)?;
+        let (container, key) = (self.eval(frame, base), self.eval(frame, index));
+        let (container, key) = (container?, key?);
         let (found, len) = match (&container, &key) {
             (Value::List(items), Value::Int(n)) => {
                 (usize::try_from(*n).ok().and_then(|n| items.get(n)).cloned(), items.len())
@@ -326,7 +363,12 @@ impl<'a> Evaluator<'a> {
             (Value::Map(map), key) => (map.get(key).cloned(), map.len()),
             (_, _) => return Err(Stop::Reported),
         };
-        found.ok_or_else(|| self.report(say::no_element(index.at, &key.shown(), len)))
+        match found {
+            Some(found) => Ok(found),
+            // The condition may be there to ask whether the element is.
+            None if self.guards > 0 => Err(Stop::Unknown),
+            None => Err(self.report(say::no_element(index.at, &key.shown(), len))),
+        }
     }
 
     fn dir(&mut self, frame: &mut Frame, path: &Arc<str>, ignore: &'a Expr) -> Known {
@@ -349,110 +391,10 @@ impl<'a> Evaluator<'a> {
                 Ok(Value::Script { shell: shell.clone(), text: self.read(&path, at)? })
             }
             (Coercion::Record(nominal), Value::Record(fields)) => {
-                self.whole_record(frame, (*fields).clone(), Ref { id: nominal.id, via: None }, at)
+                let given = fields.iter().map(|(name, value)| (name.clone(), (Ok(value.clone()), at))).collect();
+                self.whole_record(frame, given, Ref { id: nominal.id, via: None }, at)
             }
             (_, value) => Ok(value),
-        }
-    }
-
-    /// The values of all params of a call, each in its slot.
-    pub(super) fn call_args(
-        &mut self,
-        frame: &mut Frame,
-        instance: InstanceId,
-        params: &'a [Param],
-        args: &'a [Option<Expr>],
-        at: Location,
-    ) -> Known<Vec<Value>> {
-        let mut inner = Frame { calls: frame.calls + 1, ..Frame::new(instance) };
-        for ((param, arg), slot) in params.iter().zip(args).zip(0..) {
-            let (value, place) = match (arg, &param.default) {
-                (Some(arg), _) => (self.eval(frame, arg)?, arg.at),
-                (None, Some(default)) => (self.eval(&mut inner, default)?, at),
-                (None, None) => (Value::None, at),
-            };
-            inner.set(slot, value.clone());
-            self.holds(&mut inner, param, &value, place)?;
-        }
-        Ok(inner.slots)
-    }
-
-    fn call(&mut self, frame: &mut Frame, of: Ref, args: &'a [Option<Expr>], at: Location) -> Known {
-        if frame.calls >= MAX_CALLS {
-            return Err(self.limit(at, "64 calls inside each other"));
-        }
-        let program = self.program;
-        let instance = self.instance_of(frame.instance, of)?;
-        match program.item(of.id).map(|item| &**item) {
-            Some(Item::Fn { params, body, .. }) => {
-                let slots = self.call_args(frame, instance, params, args, at)?;
-                let mut inner = Frame { instance, slots, platform: frame.platform.clone(), calls: frame.calls + 1 };
-                self.eval(&mut inner, body)
-            }
-            Some(Item::Source(signature)) => {
-                let fields = self.signature_args(frame, instance, signature, args, at)?;
-                let platform = self.platform(signature, &fields);
-                Ok(Value::Source(Arc::new(SourceValue { of: of.id, args: fields, platform, at })))
-            }
-            Some(Item::Artifact(signature)) => {
-                let fields = self.signature_args(frame, instance, signature, args, at)?;
-                self.artifact(of, signature, fields, at)
-            }
-            _ => Err(Stop::Reported),
-        }
-    }
-
-    fn signature_args(
-        &mut self,
-        frame: &mut Frame,
-        instance: InstanceId,
-        signature: &'a Signature,
-        args: &'a [Option<Expr>],
-        at: Location,
-    ) -> Known<Fields> {
-        let values = self.call_args(frame, instance, &signature.params, args, at)?;
-        Ok(signature.params.iter().map(|param| param.name.clone()).zip(values).collect())
-    }
-
-    fn artifact(&mut self, of: Ref, signature: &Signature, mut args: Fields, at: Location) -> Known {
-        // The name of the file is no part of what is in it.
-        let file = match args.remove("file") {
-            Some(Value::Text(file)) => Some(file),
-            Some(_) | None => None,
-        };
-        let key = (of.id, args);
-        if let Some(id) = self.artifact_ids.get(&key) {
-            return Ok(Value::Artifact { id: *id, file });
-        }
-        self.count_node(at)?;
-        let platform = self.platform(signature, &key.1);
-        let id = ArtifactId(u32::try_from(self.result.artifacts.len()).unwrap_or(u32::MAX));
-        self.result.artifacts.push(ArtifactData { of: of.id, args: key.1.clone(), platform, at });
-        self.artifact_ids.insert(key, id);
-        Ok(Value::Artifact { id, file })
-    }
-
-    /// The platform that the result's index names.
-    fn platform(&self, signature: &Signature, args: &Fields) -> Platform {
-        let found = match signature.platform() {
-            Some(PlatformIndex::Is(pattern)) => pattern.exact(),
-            Some(PlatformIndex::Path(path)) => {
-                path.first().and_then(|name| args.get(name)).and_then(|v| self.platform_of(v))
-            }
-            None => None,
-        };
-        found.unwrap_or_else(|| Platform { os: "linux".to_owned(), distro: None, arch: "amd64".to_owned() })
-    }
-
-    /// The platform that a value is, or is for.
-    pub(super) fn platform_of(&self, value: &Value) -> Option<Platform> {
-        match value {
-            Value::Platform(platform) => Some((**platform).clone()),
-            Value::Image(id) => self.result.images.get(id.0 as usize).map(|image| image.platform.clone()),
-            Value::Artifact { id, .. } => self.result.artifacts.get(id.0 as usize).map(|a| a.platform.clone()),
-            Value::Source(source) => Some(source.platform.clone()),
-            Value::List(items) => items.first().and_then(|item| self.platform_of(item)),
-            _ => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Items: modules with their arguments, params, images.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imgc_plan::Platform;
@@ -12,7 +12,8 @@ use crate::spelling::nearest;
 
 use super::body::Building;
 use super::{
-    Base, Evaluator, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop, TestData, Value,
+    Base, Evaluator, Fault, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop,
+    TestData, Value,
 };
 
 impl<'a> Evaluator<'a> {
@@ -59,13 +60,54 @@ impl<'a> Evaluator<'a> {
             Item::Image(image) => self.image(instance, image, name),
             Item::Test { of, body, at } => self.test(instance, of, body, name, *at),
             Item::Nothing | Item::Secret { .. } => Err(Stop::Reported),
-            Item::Fn { .. }
-            | Item::Record { .. }
-            | Item::Enum { .. }
-            | Item::Recipe { .. }
-            | Item::Step { .. }
-            | Item::Source(_)
-            | Item::Artifact(_) => Ok(Value::None),
+            Item::Fn { .. } | Item::Record { .. } | Item::Enum { .. } | Item::Recipe { .. } => {
+                self.look_at(instance, item);
+                Ok(Value::None)
+            }
+            Item::Step { .. } | Item::Source(_) | Item::Artifact(_) => Ok(Value::None),
+        }
+    }
+
+    /// Looks at what only runs where it is used, with everything unknown that a use would say: what is constant in
+    /// it is right or wrong without any use.
+    fn look_at(&mut self, instance: InstanceId, item: &'a Item) {
+        let module = self.instances.get(instance.0).map(|i| i.module).unwrap_or_default();
+        // The standard library was tested before anyone uses it.
+        if self.modules.all.get(module.0 as usize).is_none_or(|module| module.is_std) {
+            return;
+        }
+        let nodes = self.nodes;
+        let mut frame = Frame::new(instance);
+        match item {
+            Item::Fn { params, body, .. } => {
+                self.look_at_params(&mut frame, params);
+                let _ = self.eval(&mut frame, body);
+            }
+            Item::Record { params, .. } => self.look_at_params(&mut frame, params),
+            Item::Enum { variants, .. } => {
+                for (_, payload) in variants {
+                    self.look_at_params(&mut Frame::new(instance), payload);
+                }
+            }
+            Item::Recipe { params, body, .. } => {
+                self.look_at_params(&mut frame, params);
+                let mut building = Building::new(String::new(), crate::span::Location::default());
+                let _ = self.statements(&mut frame, &mut building, body);
+            }
+            _ => {}
+        }
+        // Nothing of it is built.
+        self.nodes = nodes;
+    }
+
+    fn look_at_params(&mut self, frame: &mut Frame, params: &'a [Param]) {
+        for (param, slot) in params.iter().zip(0..) {
+            if param.default.is_some() {
+                let (value, place) = self.default_of(frame, param, param.at);
+                frame.put(slot, value.clone());
+                let _ = self.holds(frame, param, &value, place);
+            }
+            frame.put(slot, Err(Stop::Unknown));
         }
     }
 
@@ -194,16 +236,25 @@ impl<'a> Evaluator<'a> {
         };
         let mut map = BTreeMap::new();
         let mut texts = BTreeSet::new();
-        for row in self.rows(&mut frame, head)? {
+        let rows = match self.rows(&mut frame, head) {
+            Ok(rows) => rows,
+            Err(stop) => {
+                head.slots.iter().for_each(|slot| frame.put(*slot, Err(stop)));
+                return self.guarded(&mut frame, |this, frame| this.one_image(frame, image, address)).and(Err(stop));
+            }
+        };
+        let mut fault = Fault::default();
+        for row in rows {
             let key = row.key.clone();
             let text = key.to_text().unwrap_or_default();
             if !texts.insert(text.clone()) {
                 return Err(self.report(say::same_key(head.over.at, &text)));
             }
             row.bind(&mut frame, head);
-            let value = self.one_image(&mut frame, image, format!("{address}[{text}]"))?;
-            map.insert(key, value);
+            let value = self.one_image(&mut frame, image, format!("{address}[{text}]"));
+            map.extend(fault.of(value).map(|value| (key, value)));
         }
+        fault.end()?;
         Ok(Value::Map(Arc::new(map)))
     }
 
@@ -220,38 +271,50 @@ impl<'a> Evaluator<'a> {
             return Ok(Value::None);
         }
         let mut frame = Frame::new(instance);
-        let subjects = match self.eval(&mut frame, of)? {
-            Value::Image(id) => vec![(name.to_owned(), id)],
-            Value::Map(images) => {
+        let subjects = match self.eval(&mut frame, of) {
+            Ok(Value::Image(id)) => vec![(name.to_owned(), id)],
+            Ok(Value::Map(images)) => {
                 let each = images.iter().filter_map(|(key, image)| match image {
                     Value::Image(id) => Some((format!("{name}[{}]", key.to_text()?), *id)),
                     _ => None,
                 });
                 each.collect()
             }
+            Err(Stop::Unknown) => {
+                let mut building = Building::new(name.to_owned(), at);
+                self.statements(&mut frame, &mut building, body)?;
+                return Err(Stop::Unknown);
+            }
             _ => return Err(Stop::Reported),
         };
+        let mut fault = Fault::default();
         for (address, of) in subjects {
             let platform = self.result.images.get(of.0 as usize).map(|image| image.platform.clone());
             let base = (Base::Image(of), platform.ok_or(Stop::Reported)?);
-            let steps = self.build(&mut frame, base, address, body, at)?;
-            self.result.tests.push(TestData { steps, at });
+            let steps = fault.of(self.build(&mut frame, base, address, body, at));
+            self.result.tests.extend(steps.map(|steps| TestData { steps, at }));
         }
+        fault.end()?;
         Ok(Value::None)
     }
 
     fn one_image(&mut self, frame: &mut Frame, image: &'a core::Image, address: String) -> Known {
         frame.platform = None;
-        let base = match self.eval(frame, &image.from)? {
-            Value::Source(source) => {
+        let base = match self.eval(frame, &image.from) {
+            Ok(Value::Source(source)) => {
                 let platform = source.platform.clone();
                 (Base::Source(source), platform)
             }
-            Value::Image(id) => {
+            Ok(Value::Image(id)) => {
                 let platform = self.result.images.get(id.0 as usize).map(|image| image.platform.clone());
                 (Base::Image(id), platform.ok_or(Stop::Reported)?)
             }
-            _ => return Err(Stop::Reported),
+            Ok(_) => return Err(Stop::Reported),
+            Err(stop) => {
+                let mut building = Building::new(address, image.at);
+                self.statements(frame, &mut building, &image.body)?;
+                return Err(stop);
+            }
         };
         self.count_node(image.at)?;
         self.build(frame, base, address, &image.body, image.at).map(Value::Image)
@@ -267,15 +330,7 @@ impl<'a> Evaluator<'a> {
         at: Location,
     ) -> Known<ImageId> {
         frame.platform = Some(Arc::new(platform.clone()));
-        let mut building = Building {
-            prefix: address.clone(),
-            keys: String::new(),
-            site: at,
-            steps: Vec::new(),
-            addresses: HashMap::new(),
-            uses: HashMap::new(),
-            fault: None,
-        };
+        let mut building = Building::new(address.clone(), at);
         self.statements(frame, &mut building, body)?;
         if let Some(stop) = building.fault {
             return Err(stop);

@@ -8,24 +8,40 @@ use crate::paths;
 use crate::span::Location;
 use crate::world::{Found, WorldError};
 
-use super::{Evaluator, Frame, Known, Purpose, Stop, Value};
+use super::{Evaluator, Fault, Frame, Known, Purpose, Stop, Value};
 
 /// The most bytes of a compiled regular expression.
 const MAX_REGEX: usize = 1 << 20;
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn builtin(
+    /// A member of a value that may be unknown: then its arguments are looked at nevertheless.
+    pub(super) fn member(
+        &mut self,
+        frame: &mut Frame,
+        builtin: Builtin,
+        base: Known,
+        (args, lambda): (&'a [Expr], Option<&'a Lambda>),
+        at: Location,
+    ) -> Known {
+        let mut fault = Fault::default();
+        let base = fault.of(base);
+        let values = args.iter().filter_map(|arg| fault.of(self.eval(frame, arg))).collect();
+        if let (None, Some(lambda)) = (&base, lambda) {
+            lambda.slots.iter().for_each(|slot| frame.put(*slot, Err(Stop::Unknown)));
+            let _ = self.guarded(frame, |this, frame| this.eval(frame, &lambda.body));
+        }
+        fault.end()?;
+        self.builtin(frame, builtin, &base.ok_or(Stop::Reported)?, (values, lambda), at)
+    }
+
+    fn builtin(
         &mut self,
         frame: &mut Frame,
         builtin: Builtin,
         base: &Value,
-        (args, lambda): (&'a [Expr], Option<&'a Lambda>),
+        (values, lambda): (Vec<Value>, Option<&'a Lambda>),
         at: Location,
     ) -> Known {
-        let mut values = Vec::with_capacity(args.len());
-        for arg in args {
-            values.push(self.eval(frame, arg)?);
-        }
         match (base, lambda) {
             (Value::List(_) | Value::Set(_), Some(lambda)) => {
                 let items = self.elements(base, at)?;
@@ -80,8 +96,9 @@ impl<'a> Evaluator<'a> {
             self.count_elements(items.len(), lambda.body.at)?;
         }
         let mut results = Vec::with_capacity(items.len());
+        let mut fault = Fault::default();
         for item in items {
-            let result = self.apply(frame, lambda, std::slice::from_ref(&item))?;
+            let Some(result) = fault.of(self.apply(frame, lambda, std::slice::from_ref(&item))) else { continue };
             let is_true = result == Value::Bool(true);
             match builtin {
                 Builtin::All if !is_true => return Ok(Value::Bool(false)),
@@ -89,6 +106,7 @@ impl<'a> Evaluator<'a> {
                 _ => results.push((result, item)),
             }
         }
+        fault.end()?;
         Ok(match builtin {
             Builtin::All => Value::Bool(true),
             Builtin::Any => Value::Bool(false),

@@ -8,7 +8,7 @@ use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 use crate::types::Pattern;
 
-use super::{Evaluator, Frame, Known, Value};
+use super::{Evaluator, Frame, Known, Stop, Value};
 
 impl<'a> Evaluator<'a> {
     pub(super) fn binary(
@@ -19,16 +19,32 @@ impl<'a> Evaluator<'a> {
         right: &'a Expr,
         at: Location,
     ) -> Known {
-        let a = self.eval(frame, left)?;
-        match op {
-            BinaryOp::Or if a == Value::Bool(true) => return Ok(a),
-            BinaryOp::And if a == Value::Bool(false) => return Ok(a),
-            BinaryOp::Coalesce if a != Value::None => return Ok(a),
-            _ => {}
+        let a = self.eval(frame, left);
+        let ends = |value: &Value| match op {
+            BinaryOp::Or => *value == Value::Bool(true),
+            BinaryOp::And => *value == Value::Bool(false),
+            _ => *value != Value::None,
+        };
+        if matches!(op, BinaryOp::Or | BinaryOp::And | BinaryOp::Coalesce) {
+            return match a {
+                Ok(a) if ends(&a) => Ok(a),
+                Ok(_) => self.eval(frame, right),
+                // `unknown && false` is false.
+                Err(Stop::Unknown) => match self.guarded(frame, |this, frame| this.eval(frame, right)) {
+                    Ok(b) if op != BinaryOp::Coalesce && ends(&b) => Ok(b),
+                    Ok(_) => Err(Stop::Unknown),
+                    Err(stop) => Err(stop),
+                },
+                Err(stop) => Err(stop),
+            };
         }
-        let b = self.eval(frame, right)?;
+        let b = self.eval(frame, right);
+        let (a, b) = match (a, b) {
+            (Ok(a), Ok(b)) => (a, b),
+            (Err(Stop::Reported), _) | (_, Err(Stop::Reported)) => return Err(Stop::Reported),
+            (_, _) => return Err(Stop::Unknown),
+        };
         Ok(match op {
-            BinaryOp::Or | BinaryOp::And | BinaryOp::Coalesce => b,
             BinaryOp::Eq => Value::Bool(a == b),
             BinaryOp::Ne => Value::Bool(a != b),
             BinaryOp::Lt => Value::Bool(a < b),
@@ -37,14 +53,21 @@ impl<'a> Evaluator<'a> {
             BinaryOp::Ge => Value::Bool(a >= b),
             BinaryOp::In => Value::Bool(is_in(&a, &b)),
             BinaryOp::Range => Value::Range(Arc::new((a, b))),
-            BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem => {
+            BinaryOp::Or
+            | BinaryOp::And
+            | BinaryOp::Coalesce
+            | BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Rem => {
                 return self.arithmetic(op, &a, &b, at, right.at);
             }
         })
     }
 
     fn arithmetic(&mut self, op: BinaryOp, a: &Value, b: &Value, at: Location, divisor: Location) -> Known {
-        let (Some(x), Some(y)) = (number(a), number(b)) else { return Err(super::Stop::Reported) };
+        let (Some(x), Some(y)) = (number(a), number(b)) else { return Err(Stop::Reported) };
         let is_division = matches!(op, BinaryOp::Div | BinaryOp::Rem);
         if is_division && y == 0 {
             return Err(self.report(say::division_by_zero(divisor)));
@@ -93,6 +116,19 @@ fn is_in(value: &Value, container: &Value) -> bool {
         Value::Map(map) => map.contains_key(value),
         Value::Range(ends) => *value >= ends.0 && *value <= ends.1,
         _ => false,
+    }
+}
+
+/// Leaves what a pattern binds unknown.
+pub(super) fn forget(frame: &mut Frame, pat: &Pat) {
+    match pat {
+        Pat::Variant { bindings, .. } => {
+            for (_, slot) in bindings {
+                frame.put(*slot, Err(Stop::Unknown));
+            }
+        }
+        Pat::Any(all) => all.iter().for_each(|pat| forget(frame, pat)),
+        Pat::Rest | Pat::None | Pat::Platform(_) | Pat::Literal(_) => {}
     }
 }
 
