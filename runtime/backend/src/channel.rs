@@ -25,6 +25,18 @@ pub trait Channel: Send {
     /// on the way are followed inside the guest only. Content is hashed as it is read and must have the digest that
     /// the placement names.
     async fn put(&mut self, placement: &Placement, cx: &Cx) -> Result<(), BackendError>;
+
+    /// Waits until the machine answers again after it restarted or its connection was lost, at most for `within`.
+    ///
+    /// # Errors
+    /// [`BackendError::Disconnected`] where it does not come back; [`BackendError::Program`] where the machine is one
+    /// that cannot start again, which is the default.
+    async fn reconnect(&mut self, _within: Duration, _cx: &Cx) -> Result<(), BackendError> {
+        Err(BackendError::Program {
+            message: "this machine has no boot of its own and cannot restart".to_owned(),
+            help: Some("build the image on a backend with virtual machines, such as `qemu`".to_owned()),
+        })
+    }
 }
 
 /// What to run.

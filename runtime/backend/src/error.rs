@@ -62,6 +62,14 @@ pub enum BackendError {
         /// What to do.
         help: Option<String>,
     },
+    /// The connection to a machine ended while something ran in it.
+    #[error("{message}")]
+    Disconnected {
+        /// What was being done, and what was seen of its end.
+        message: String,
+        /// What to do.
+        help: Option<String>,
+    },
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -92,7 +100,9 @@ impl BackendError {
     pub fn fault(&self) -> Fault {
         use std::io::ErrorKind;
         match self {
-            Self::StepFailed { .. } | Self::TimedOut { .. } | Self::Source { .. } => Fault::Build,
+            Self::StepFailed { .. } | Self::TimedOut { .. } | Self::Source { .. } | Self::Disconnected { .. } => {
+                Fault::Build
+            }
             Self::Environment { .. } => Fault::Environment,
             Self::Program { .. } => Fault::Program,
             Self::Interrupted => Fault::Interrupted,
@@ -114,7 +124,10 @@ impl BackendError {
     /// What to do about it, where that is known.
     pub fn help(&self) -> Option<&str> {
         match self {
-            Self::Source { help, .. } | Self::Environment { help, .. } | Self::Program { help, .. } => help.as_deref(),
+            Self::Source { help, .. }
+            | Self::Environment { help, .. }
+            | Self::Program { help, .. }
+            | Self::Disconnected { help, .. } => help.as_deref(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some space, for instance with `imgc cache rm`, and run the same command again")
             }

@@ -3,6 +3,7 @@
 //! It knows what a step means (retries, exit codes, which file goes where) and says it to a [`Channel`]; it does not
 //! know what kind of machine is behind the channel, and nothing of layers and caching.
 
+pub mod agent;
 mod args;
 mod copy;
 mod sh;
