@@ -143,10 +143,10 @@ impl Record {
 
     /// Keeps the record. One that cannot be kept only costs the next apply its short cut.
     pub(crate) fn write(&self, path: &Path) {
-        let written = path.parent().map(std::fs::create_dir_all).transpose().and_then(|_| {
-            let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-            std::fs::write(&temporary, serde_json::to_vec(self)?)?;
-            std::fs::rename(&temporary, path)
+        let made = path.parent().map(std::fs::create_dir_all).transpose();
+        let written = made.and_then(|_| Ok(serde_json::to_vec(self)?)).and_then(|bytes| {
+            imgc_store::place::write_file(path, &bytes, imgc_store::place::Durable::Later)
+                .map_err(std::io::Error::other)
         });
         if let Err(error) = written {
             tracing::debug!("the record of this apply was not kept: {error}");

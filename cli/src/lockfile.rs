@@ -1,10 +1,10 @@
 //! `imgc.lock` on disk.
 
-use std::io::Write;
 use std::path::Path;
 
 use imgc_plan::Lockfile;
 use imgc_plan::lock::LOCK_VERSION;
+use imgc_store::place::{Durable, write_file};
 
 use crate::exit::Failure;
 
@@ -49,22 +49,14 @@ pub(crate) fn write(root: &Path, lock: &Lockfile) -> Result<(), Failure> {
 
 /// Writes a file under a temporary name beside its place, makes it durable and moves it there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let attempt = || -> std::io::Result<()> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
-        let temporary = dir.join(name);
-        let written = std::fs::File::create(&temporary)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&temporary, path));
-        if written.is_err() {
-            let _ = std::fs::remove_file(&temporary);
+    let path = &std::path::absolute(path).map_err(Failure::io("cannot find the current directory"))?;
+    write_file(path, bytes, Durable::Now).map_err(|error| {
+        let failure = Failure::environment(format!("cannot write `{}`", path.display()));
+        match std::error::Error::source(&error) {
+            Some(source) => failure.because(source),
+            None => failure,
         }
-        written?;
-        std::fs::File::open(dir)?.sync_all()
-    };
-    attempt().map_err(Failure::io(format!("cannot write `{}`", path.display())))
+    })
 }
 
 #[cfg(test)]

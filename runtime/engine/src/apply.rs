@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use imgc_backend::{Cx, Fault};
 use imgc_plan::{Address, Fingerprint, NodeId, Plan};
-use imgc_store::Sharing;
+use imgc_store::{Sharing, fail_point};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -153,7 +153,9 @@ pub async fn apply(
     let published = shared.publish_all().await;
     let mut ended = ended?;
     published?;
+    fail_point!("apply.published");
     remember(engine, plan, &survey, &mut ended)?;
+    fail_point!("apply.remembered");
     ended.check(selection)?;
     let outputs = outputs::place(engine, plan, selection, &ended.results, options.out_dir.as_deref(), cx).await?;
     let applied = Applied {
@@ -163,6 +165,7 @@ pub async fn apply(
         outputs,
         findings: ended.findings,
     };
+    fail_point!("apply.placed");
     drop(sharing);
     finish(engine, options, &applied, cx)?;
     drop(lock);

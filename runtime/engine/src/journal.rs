@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use imgc_backend::{Cx, Effect, Lasting, Ledger, Mark, Settled};
 use imgc_plan::Digest;
-use imgc_store::Process;
+use imgc_store::{Process, fail_point};
 use serde::{Deserialize, Serialize};
 
 use crate::Backends;
@@ -114,14 +114,25 @@ impl Ledger for JournalFile {
 
     fn write(&self, mark: &Mark<'_>) -> io::Result<()> {
         match mark {
-            Mark::Intent(effect) => self.append(&Entry::Intent((*effect).clone()), effect.lasting),
+            Mark::Intent(effect) => {
+                fail_point!("journal.intending");
+                self.append(&Entry::Intent((*effect).clone()), effect.lasting)?;
+                fail_point!("journal.intended");
+                Ok(())
+            }
             Mark::Created(effect) => {
                 let (token, detail) = (effect.token.clone(), effect.detail.clone());
-                self.append(&Entry::Created { token, detail }, effect.lasting)
+                fail_point!("journal.creating");
+                self.append(&Entry::Created { token, detail }, effect.lasting)?;
+                fail_point!("journal.created");
+                Ok(())
             }
             Mark::Settled(effect, how) => {
                 // Nobody waits for this line: without it the effect is looked for once more.
-                self.append(&Entry::Settled { token: effect.token.clone(), how: *how }, Lasting::Boot)
+                fail_point!("journal.settling");
+                self.append(&Entry::Settled { token: effect.token.clone(), how: *how }, Lasting::Boot)?;
+                fail_point!("journal.settled");
+                Ok(())
             }
         }
     }
@@ -182,7 +193,9 @@ pub async fn replay(runs: &Path, backends: &Backends, cx: &Cx) -> Replayed {
             }
         };
         let mut whole = true;
+        fail_point!("replay.begin");
         for effect in effects {
+            fail_point!("replay.effect");
             match settle(effect, backends, cx).await {
                 Ok(()) => replayed.settled.push(effect.clone()),
                 Err(problem) => {
@@ -191,9 +204,11 @@ pub async fn replay(runs: &Path, backends: &Backends, cx: &Cx) -> Replayed {
                 }
             }
         }
+        fail_point!("replay.settled");
         if whole && let Err(error) = fs::remove_file(&path) {
             replayed.problems.push(failed(&error.to_string()));
         }
+        fail_point!("replay.done");
     }
     replayed
 }

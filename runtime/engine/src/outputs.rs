@@ -1,14 +1,14 @@
 //! Puts artifacts in place: `out/` with its `SHA256SUMS`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_backend::{Artifact, Cx};
 use imgc_plan::{Address, NodeId, Plan, Platform, Sha256};
-use imgc_store::{Object, StatCache, Store};
+use imgc_store::place::{Durable, remove_stale, write_file};
+use imgc_store::{Object, StatCache, Store, fail_point};
 use serde::{Deserialize, Serialize};
 
 use crate::result::NodeResult;
@@ -131,6 +131,7 @@ fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Resul
         }
         sums.0.insert(file.clone(), object.sha256);
     }
+    fail_point!("export.files");
     sums.write(out_dir)?;
     if let Err(error) = known.save() {
         // They are read again the next time, that is all.
@@ -148,19 +149,6 @@ fn is_the_same(known: &StatCache, dest: &Path, object: &Object) -> Result<bool, 
     }
     let there = known.digest(dest).map_err(EngineError::io(format!("cannot read {}", dest.display())))?;
     Ok(there == object.digest)
-}
-
-/// Removes what killed runs left beside `dest`: names are `.NAME.….tmp`, and the lock of the package is held.
-fn remove_stale(dest: &Path) {
-    let (Some(folder), Some(name)) = (dest.parent(), dest.file_name().and_then(|name| name.to_str())) else { return };
-    let (prefix, tmp) = (format!(".{name}."), Some(OsStr::new("tmp")));
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let found = entry.file_name();
-        if found.to_str().is_some_and(|found| found.starts_with(&prefix) && Path::new(found).extension() == tmp) {
-            // One that cannot be removed is tried again by the next run.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// `SHA256SUMS`: by file, as `sha256sum -c` reads it.
@@ -186,13 +174,7 @@ impl Sums {
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        let doing = || format!("cannot write {}", path.display());
-        remove_stale(&path);
-        let temporary = out_dir.join(format!(".{}.{}.tmp", Self::NAME, std::process::id()));
-        let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written.map_err(EngineError::io(doing()))
+        let doing = format!("cannot write {}", path.display());
+        write_file(&path, text.as_bytes(), Durable::Later).map_err(EngineError::store(doing))
     }
 }

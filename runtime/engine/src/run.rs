@@ -18,6 +18,8 @@ use imgc_backend::{Event, EventSink, Journal};
 use imgc_plan::{Address, Digest, NodeId};
 
 use crate::EngineError;
+use imgc_store::fail_point;
+
 use crate::journal::{self, JournalFile};
 
 /// How long logs and results of runs are kept.
@@ -44,10 +46,13 @@ impl Run {
         let doing = || format!("cannot begin a run in {}", runs.display());
         fs::create_dir_all(runs).map_err(EngineError::io(doing()))?;
         let (id, dir) = own_dir(runs).map_err(EngineError::io(doing()))?;
+        fail_point!("run.made");
         let lock = File::create(dir.join("lock")).map_err(EngineError::io(doing()))?;
         lock.lock().map_err(EngineError::io(doing()))?;
+        fail_point!("run.locked");
         let journal = JournalFile::create(&dir.join("journal"), &id).map_err(EngineError::io(doing()))?;
         let run = Self { id, dir: dir.clone(), _lock: lock, journal: Arc::new(journal) };
+        fail_point!("run.journal");
         prune(runs, &dir);
         Ok(run)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use imgc_plan::{Digest, Fingerprint};
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::index::{IndexEntry, now};
 use crate::layer_tree::read_manifest;
 use crate::layout::{children, named};
@@ -172,6 +173,7 @@ impl Store {
     /// rebuilt index lacks, this way it leaves files that the next verification finds.
     pub(crate) fn forget(&self, fingerprints: &[Fingerprint]) -> Result<(), StoreError> {
         self.index.remove_entries(fingerprints)?;
+        fail_point!("gc.entries");
         for fingerprint in fingerprints {
             let _ = std::fs::remove_file(self.layout().entry_sidecar(fingerprint));
         }
@@ -185,6 +187,7 @@ impl Store {
         contents: &Contents,
     ) -> Result<Removed, StoreError> {
         self.forget(entries)?;
+        fail_point!("gc.forgotten");
         let mut removed = Removed { entries: entries.len(), ..Removed::default() };
         let mut unneeded: Vec<&Digest> = unneeded.iter().collect();
         unneeded.sort();
@@ -207,7 +210,10 @@ impl Store {
     fn remove_by_rename(&self, path: &Path) -> Result<(), StoreError> {
         let (aside, _owner) = self.scratch_path("removal")?;
         match std::fs::rename(path, &aside) {
-            Ok(()) => remove_tree(&aside),
+            Ok(()) => {
+                fail_point!("gc.aside");
+                remove_tree(&aside)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(StoreError::io("remove", path)(error)),
         }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Note, StoreError};
+use crate::fail_point;
 use crate::layout::{Layout, named};
 use crate::lock::Locked;
 use crate::object::Hashed;
@@ -204,7 +205,10 @@ impl Index {
             connection.pragma_update(None, "synchronous", "FULL")?;
             let transaction = connection.transaction()?;
             insert_entries(&transaction, entries)?;
-            transaction.commit()
+            fail_point!("index.inserted");
+            transaction.commit()?;
+            fail_point!("index.committed");
+            Ok(())
         })
     }
 
@@ -448,10 +452,13 @@ fn rebuild(layout: &Layout, notes: &Mutex<Vec<Note>>, why: &str) -> Result<Conne
     let mut connection = Connection::open(&fresh).map_err(failed())?;
     let count = fill(&mut connection, layout).map_err(failed())?;
     connection.close().map_err(|(_, error)| failed()(error))?;
+    fail_point!("index.filled");
     for extension in ["-journal", "-wal", "-shm"] {
         remove_if_there(&layout.root.join(format!("index.sqlite{extension}")))?;
     }
+    fail_point!("index.cleared");
     std::fs::rename(&fresh, layout.index()).map_err(StoreError::io("write", &layout.index()))?;
+    fail_point!("index.rebuilt");
     if count > 0 || why != "was missing" {
         let text = format!("the index of the cache {} {why} and was rebuilt: {count} entries", layout.root.display());
         notes.lock().unwrap_or_else(PoisonError::into_inner).push(Note(text));

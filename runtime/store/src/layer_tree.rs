@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 use imgc_plan::Digest;
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::layout::{Layout, children};
 use crate::manifest::digest_of_encoded;
 use crate::place::reserve_shard;
@@ -120,14 +121,19 @@ impl Store {
         std::fs::create_dir(stage).map_err(StoreError::io("make", stage))?;
         let manifest = stage.join(format!("{UNSYNCED}{}", self.boot));
         std::fs::write(&manifest, encoded).map_err(StoreError::io("write", &manifest))?;
+        fail_point!("tree.manifest");
         move_dir(dir, &stage.join("tree")).map_err(StoreError::io("move into the cache", dir))
     }
 
     fn settle(&self, digest: &Digest, stage: &Path) -> Result<(), StoreError> {
         let home = self.layout().tree(digest);
         reserve_shard(&home)?;
+        fail_point!("tree.staged");
         match std::fs::rename(stage, &home) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                fail_point!("tree.there");
+                Ok(())
+            }
             // Another process was faster with the same tree.
             Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
                 remove_tree(stage)

@@ -14,6 +14,7 @@
 
 mod collect;
 mod error;
+pub mod fault;
 mod filesystem;
 mod index;
 mod layer_tree;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use imgc_plan::Digest;
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::layout::{children, named};
 use crate::store::Store;
 
@@ -50,6 +51,7 @@ impl Store {
     pub fn try_lease(&self, name: &str) -> Result<Option<Lease>, StoreError> {
         let path = self.lock_path(name);
         let locked = Locked::try_take(&path).map_err(StoreError::io("lock", &path))?;
+        fail_point!("lease.taken");
         Ok(locked.map(|locked| Lease { locked }))
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use imgc_plan::{Digest, Sha256};
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::layer_tree::sync_shard;
 use crate::place::{clone_or_copy, reserve_shard};
 use crate::sidecar::{ObjectSidecar, Sidecar};
@@ -106,8 +107,11 @@ impl Store {
         reserve_shard(&path)?;
         std::fs::set_permissions(from, PermissionsExt::from_mode(0o444)).map_err(StoreError::io("protect", from))?;
         crate::store::sync(from)?;
+        fail_point!("object.written");
         std::fs::rename(from, &path).map_err(StoreError::io("move into the cache", &path))?;
+        fail_point!("object.there");
         self.describe(&hashed, &path)?;
+        fail_point!("object.described");
         sync_shard(&path)?;
         Ok(Object { digest: hashed.digest, sha256: hashed.sha256, size: hashed.size, path })
     }
@@ -118,6 +122,7 @@ impl Store {
         let known = ObjectSidecar::new(hashed, stamp(&found));
         let (temporary, _owner) = self.scratch_path("sidecar")?;
         write_atomically(&self.layout().object_sidecar(&hashed.digest), &temporary, &known.encode()?)?;
+        fail_point!("object.sidecar");
         self.index.put_object(hashed)
     }
 }

@@ -9,6 +9,8 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::error::StoreError;
+use crate::fail_point;
+use crate::layout::children;
 use crate::object::Object;
 use crate::store::{sync, temporary_beside};
 
@@ -29,13 +31,66 @@ pub fn place_link(object: &Object, dest: &Path) -> Result<(), StoreError> {
     if linked.is_ok() { linked } else { place(object, dest) }
 }
 
+/// Whether a file must be on the disk before anything else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// Yes.
+    Now,
+    /// A crash of the machine may cost it.
+    Later,
+}
+
+/// Writes a small file so that a reader sees either the old or the new one. The directory must exist. What killed
+/// processes left of earlier attempts at the same file goes.
+pub fn write_file(path: &Path, bytes: &[u8], durable: Durable) -> Result<(), StoreError> {
+    remove_stale(path);
+    let temporary = temporary_beside(path);
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        // Says that its writer lives. Nobody can have it: the name is fresh.
+        let _ = file.try_lock();
+        io::Write::write_all(&mut file, bytes)?;
+        if durable == Durable::Now {
+            file.sync_all()?;
+        }
+        fail_point!("file.written");
+        std::fs::rename(&temporary, path)
+    };
+    let written = write().map_err(StoreError::io("write", path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written?;
+    fail_point!("file.there");
+    match path.parent() {
+        Some(folder) if durable == Durable::Now => sync(folder),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Removes the temporary files that killed processes left beside `path`, where it was to appear.
+pub fn remove_stale(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
+    let prefix = format!(".{name}.");
+    for found in children(folder) {
+        let fits = found.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
+        let temporary = fits && found.extension().is_some_and(|extension| extension == "tmp");
+        // A living writer has it locked, but for the moment after it made the file: then it fails and says so.
+        if temporary && File::open(&found).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(&found);
+        }
+    }
+}
+
 /// Makes a file under a temporary name and gives it its own when it is complete.
 fn appear(dest: &Path, make: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let temporary = temporary_beside(dest);
     let placed = make(&temporary).and_then(|()| {
+        fail_point!("export.copied");
         std::fs::rename(&temporary, dest).map_err(StoreError::io("write", dest))?;
         // `rename` of two names of one file does nothing, and says so by leaving both.
         let _ = std::fs::remove_file(&temporary);
+        fail_point!("export.there");
         let folder = dest.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync(folder)
     });

@@ -11,6 +11,7 @@ use std::time::Duration;
 use imgc_plan::{Digest, Fingerprint};
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::index::{Index, IndexEntry, Payload, now};
 use crate::layer_tree::mark_all_synced;
 use crate::layout::Layout;
@@ -126,19 +127,25 @@ impl Work {
                 .map(|Queued { entry, lease }| (index_entry(entry, created), lease))
                 .unzip();
             self.write(&batch, &root)?;
+            fail_point!("lease.kept");
             drop(leases);
+            fail_point!("lease.released");
         }
         Ok(())
     }
 
     fn write(&self, batch: &[IndexEntry], root: &std::fs::File) -> Result<(), StoreError> {
+        fail_point!("publish.begin");
         for entry in batch {
             let sidecar = self.layout.entry_sidecar(&entry.fingerprint);
             reserve_shard(&sidecar)?;
             write_atomically(&sidecar, &self.owner.fresh("sidecar"), &EntrySidecar::new(entry).encode()?)?;
+            fail_point!("publish.sidecar");
         }
         rustix::fs::syncfs(root).map_err(StoreError::os("sync", &self.layout.root))?;
+        fail_point!("publish.synced");
         mark_all_synced(&self.layout, batch.iter().flat_map(|entry| &entry.refs))?;
+        fail_point!("publish.marked");
         self.index.put_entries(batch)
     }
 }

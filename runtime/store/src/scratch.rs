@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::layout::children;
 use crate::lock::Locked;
 use crate::process::Process;
@@ -80,6 +81,7 @@ impl Owner {
         let name = format!("{}-{}-{boot}-{nanos:08x}{count}", process.pid, process.start);
         let path = folder.join(format!("{name}.lock"));
         let locked = Locked::take(&path).map_err(StoreError::io("lock", &path))?;
+        fail_point!("scratch.owner");
         Ok(Self { name, locked, next: AtomicU64::new(0) })
     }
 
@@ -104,6 +106,7 @@ impl Store {
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path).map_err(StoreError::io("make", &path))?;
+        fail_point!("scratch.made");
         Ok(Scratch { path, removed: false, _owner: owner })
     }
 
@@ -136,12 +139,14 @@ impl Store {
             let lock = folder.join(format!("{owner}.lock"));
             // Taking the lock makes the file where it is missing; it goes again with the rest.
             let Some(locked) = Locked::try_take(&lock).map_err(StoreError::io("lock", &lock))? else { continue };
+            fail_point!("sweep.locked");
             for path in paths.iter().filter(|path| **path != locked.path) {
                 match remove_tree(path) {
                     Ok(()) => swept.removed += 1,
                     Err(error) => swept.left.push((path.clone(), error_text(&error))),
                 }
             }
+            fail_point!("sweep.removed");
             let _ = std::fs::remove_file(&locked.path);
         }
         self.sweep_leases();

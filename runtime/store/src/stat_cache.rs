@@ -18,7 +18,7 @@ use imgc_plan::Digest;
 
 use crate::error::StoreError;
 use crate::object::digest_file;
-use crate::store::{temporary_beside, write_atomically};
+use crate::place::{Durable, write_file};
 
 /// Changes closer to the reading than this may share its time stamp: FAT counts in steps of two seconds, kernels
 /// elsewhere in ticks of at most ten milliseconds.
@@ -158,7 +158,7 @@ impl StatCache {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(StoreError::io("make", folder))?;
         }
-        write_atomically(&self.path, &temporary_beside(&self.path), &bytes)
+        write_file(&self.path, &bytes, Durable::Later)
     }
 }
 

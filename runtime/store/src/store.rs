@@ -13,6 +13,7 @@ use crate::error::{Note, StoreError};
 use crate::filesystem::FileSystem;
 use crate::index::Index;
 use crate::layout::Layout;
+use crate::place::{Durable, write_file};
 use crate::process::boot_id;
 use crate::scratch::Owner;
 use crate::tree::Manifest;
@@ -51,8 +52,7 @@ impl Store {
             make_private_folder(root, &layout.folder(folder), mode)?;
         }
         if version.is_none() {
-            let temporary = temporary_beside(&layout.version());
-            write_atomically(&layout.version(), &temporary, format!("{STORE_VERSION}\n").as_bytes())?;
+            write_file(&layout.version(), format!("{STORE_VERSION}\n").as_bytes(), Durable::Now)?;
         }
         let index = Index::open(&layout)?;
         Ok(Self { layout, filesystem, index, owner: Mutex::default(), manifests: Mutex::default(), boot: boot_id() })

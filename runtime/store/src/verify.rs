@@ -10,6 +10,7 @@ use imgc_plan::{Digest, Fingerprint};
 use rayon::prelude::*;
 
 use crate::error::StoreError;
+use crate::fail_point;
 use crate::layer_tree::read_manifest;
 use crate::layout::named;
 use crate::object::digest_file;
@@ -95,7 +96,9 @@ impl Store {
             aside = crate::store::temporary_beside(&aside);
         }
         match std::fs::rename(path, &aside) {
-            Ok(()) => {}
+            Ok(()) => {
+                fail_point!("quarantine.moved");
+            }
             // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(StoreError::io("set aside", path)(error)),

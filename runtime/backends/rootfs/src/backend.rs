@@ -10,7 +10,7 @@ use imgc_plan::{Locked, Node};
 use imgc_store::Store;
 
 use crate::machine::RootfsMachine;
-use crate::{artifact, enter, errors, source};
+use crate::{artifact, enter, errors, keeper, source};
 
 /// The backend's name in plans and layers.
 pub(crate) const NAME: &str = "rootfs";
@@ -137,9 +137,11 @@ impl Backend for Rootfs {
         tokio::task::spawn_blocking(make).await.map_err(errors::panicked)?
     }
 
-    /// Nothing of this backend outlives a run but scratch, which its keepers and the store's sweep remove.
-    async fn recover(&self, _effect: &Effect, _cx: &Cx) -> Result<Recovered, BackendError> {
-        Ok(Recovered::Gone)
+    /// Nothing of this backend outlives a run but keepers, for the moment in which they clean up, and scratch, which
+    /// they and the store's sweep remove.
+    async fn recover(&self, effect: &Effect, _cx: &Cx) -> Result<Recovered, BackendError> {
+        let effect = effect.clone();
+        tokio::task::spawn_blocking(move || keeper::recover(&effect)).await.map_err(errors::panicked)?
     }
 
     fn layer_size(&self, layer: &Layer) -> u64 {

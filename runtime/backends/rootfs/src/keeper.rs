@@ -1,23 +1,32 @@
 //! imgc's side of a keeper: starts it, has it run programs, passes their output on.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use imgc_backend::{BackendError, Cx, Output, Stream};
+use imgc_backend::{BackendError, Created, Cx, Effect, Intended, Lasting, MARKER, Output, Recovered, Stream};
+use imgc_store::Process;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
+use crate::backend::NAME;
 use crate::protocol::{Reply, Request, Run, body_length, decode, encode};
 use crate::step_init;
 use crate::translator::Tool;
 
 /// How long a program has to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a keeper has to clean up after imgc died, before it is ended by who comes next.
+const CLEANING: Duration = Duration::from_secs(10);
+
+/// What journals call a keeper.
+const KIND: &str = "keeper";
 
 /// A keeper. When this value goes, however, the keeper ends with all it runs.
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub(crate) struct Keeper {
     control: UnixStream,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
+    /// Its line in the journal; none where that could not be written to the end.
+    journalled: Option<Created>,
 }
 
 /// What the keeper has to look after.
@@ -48,21 +59,35 @@ enum Stopping {
 
 impl Keeper {
     /// Starts one.
-    pub(crate) async fn start(guarded: Guarded) -> Result<Self, BackendError> {
-        let mut keeper =
-            Self::spawn().map_err(BackendError::io("cannot start the keeper of a machine (`imgc step-init`)"))?;
+    pub(crate) async fn start(guarded: Guarded, cx: &Cx) -> Result<Self, BackendError> {
+        let tags = BTreeMap::new();
+        let intended = Intended { backend: NAME, kind: KIND, lasting: Lasting::Boot, tags };
+        let intent = cx.journal.intend(intended)?;
+        let started = Self::spawn(cx.journal.run())
+            .map_err(BackendError::io("cannot start the keeper of a machine (`imgc step-init`)"));
+        let mut keeper = match started {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                intent.abandoned()?;
+                return Err(error);
+            }
+        };
+        // Without its line it would only not be waited for by the next run: it ends by itself.
+        let process = keeper.child.id().and_then(Process::of);
+        keeper.journalled = Some(intent.created(serde_json::to_value(process).unwrap_or_default())?);
         let Guarded { mount, scratch, translator } = guarded;
         keeper.send(&Request::Guard { mount, scratch, translator }).await?;
         Ok(keeper)
     }
 
-    fn spawn() -> io::Result<Self> {
+    fn spawn(run: Option<&str>) -> io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (stdout, stdout_write) = io::pipe()?;
         let (stderr, stderr_write) = io::pipe()?;
         let child = Command::new("/proc/self/exe")
             .arg(step_init::ARGUMENT)
+            .envs(run.map(|run| (MARKER, run)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(stdout_write)
             .stderr(stderr_write)
@@ -73,7 +98,8 @@ impl Keeper {
             rustix::io::ioctl_fionbio(&fd, true)?;
             pipe::Receiver::from_owned_fd(fd)
         };
-        Ok(Self { child, control: UnixStream::from_std(ours)?, stdout: receiver(stdout)?, stderr: receiver(stderr)? })
+        let control = UnixStream::from_std(ours)?;
+        Ok(Self { child, control, stdout: receiver(stdout)?, stderr: receiver(stderr)?, journalled: None })
     }
 
     async fn send(&mut self, request: &Request) -> Result<(), BackendError> {
@@ -137,8 +163,31 @@ impl Keeper {
     pub(crate) async fn leave(mut self) {
         let _ = self.send(&Request::Leave).await;
         drop(self.control);
-        let _ = self.child.wait().await;
+        if self.child.wait().await.is_ok()
+            && let Some(journalled) = self.journalled
+        {
+            // Left open, the line costs the next run a look at a process that is gone.
+            let _ = journalled.destroyed();
+        }
     }
+}
+
+/// Waits for a keeper that a dead imgc left, which removes the machine's scratch and ends; ends it where it does not.
+/// Blocks.
+pub(crate) fn recover(effect: &Effect) -> Result<Recovered, BackendError> {
+    let Ok(process) = serde_json::from_value::<Process>(effect.detail.clone()) else {
+        // Intended and never seen: it had the end of its pipe at once.
+        return Ok(Recovered::Gone);
+    };
+    if !process.is_alive() {
+        return Ok(Recovered::Gone);
+    }
+    if process.wait(CLEANING) {
+        return Ok(Recovered::Destroyed);
+    }
+    let failed = || BackendError::io(format!("cannot end the keeper of a dead run ({process})"));
+    process.signal(rustix::process::Signal::KILL).map_err(failed())?;
+    if process.wait(CLEANING) { Ok(Recovered::Destroyed) } else { Err(failed()(io::ErrorKind::TimedOut.into())) }
 }
 
 fn read_reply(control: &UnixStream, frame: &mut Vec<u8>) -> Result<Option<Reply>, BackendError> {

@@ -8,7 +8,7 @@ use imgc_backend::{
     Signal,
 };
 use imgc_plan::Fingerprint;
-use imgc_store::{Entry, LayerTree, Merged, Store};
+use imgc_store::{Entry, LayerTree, Merged, Store, fail_point};
 use rustix::fs::{CWD, Mode};
 
 use crate::below::Below;
@@ -96,7 +96,7 @@ impl RootfsMachine {
     }
 
     /// The keeper, started when it is first needed.
-    async fn keeper(&mut self) -> Result<&mut Keeper, BackendError> {
+    async fn keeper(&mut self, cx: &Cx) -> Result<&mut Keeper, BackendError> {
         if self.keeper.is_none() {
             let ground = self.ground.as_ref().ok_or_else(broken)?;
             let guarded = Guarded {
@@ -104,7 +104,7 @@ impl RootfsMachine {
                 scratch: vec![ground.space.on_disk().to_owned()],
                 translator: self.translator.clone(),
             };
-            self.keeper = Some(Keeper::start(guarded).await?);
+            self.keeper = Some(Keeper::start(guarded, cx).await?);
         }
         self.keeper.as_mut().ok_or_else(broken)
     }
@@ -150,7 +150,7 @@ impl RootfsMachine {
         let (user, workdir) = (exec.user.clone(), exec.workdir.clone());
         let run = Run { root, network, argv, script, env, user, workdir };
         self.touched = true;
-        self.keeper().await?.run(run, exec.timeout, output, cx).await
+        self.keeper(cx).await?.run(run, exec.timeout, output, cx).await
     }
 }
 
@@ -303,13 +303,16 @@ impl Ground {
     fn commit(&mut self) -> Result<(Option<LayerId>, Vec<String>), BackendError> {
         let below = Below::new(&self.trees);
         let rules = Rules { epoch: self.epoch, volatile: volatile::in_step, below: &below };
+        fail_point!("capture.begin");
         let captured = capture(&self.upper, &rules)?;
+        fail_point!("capture.done");
         if captured.manifest.entries.is_empty() {
             return Ok((None, captured.left_out));
         }
         let digest = self.space.keep(&captured.manifest, &self.upper)?;
         let tree = self.store.tree(&digest).map_err(errors::store)?.ok_or_else(broken)?;
         self.trees.push(tree);
+        fail_point!("capture.kept");
         self.fresh_upper()?;
         Ok((Some(LayerId(digest)), captured.left_out))
     }

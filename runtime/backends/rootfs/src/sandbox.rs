@@ -5,11 +5,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, wait};
+use imgc_backend::MARKER;
+use imgc_store::fail_point;
+use rustix::process::{Gid, Pid, Uid, WaitOptions, wait};
 
 use crate::accounts::Account;
 use crate::protocol::{Failure, Reply, Root, Run, SCRIPT, send};
-use crate::sys::{self, Blocked, Forked};
+use crate::sys::{self, Blocked, Forked, Life};
 use crate::translator;
 use crate::world;
 
@@ -18,9 +20,10 @@ const HOST_NAME: &[u8] = b"imgc";
 
 /// The life of the first process in a step's namespaces: builds the world, starts the program, reaps until it ends,
 /// and says how. With it the kernel ends everything the program left behind.
-pub(crate) fn init(run: &Run, network: Option<&OwnedFd>, mut answer: PipeWriter) -> ! {
+pub(crate) fn init(run: &Run, network: Option<&OwnedFd>, life: &mut Life, mut answer: PipeWriter) -> ! {
+    fail_point!("step.cloned");
     // A second net beside the keeper's pipe. It holds here: the keeper has one thread only.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    life.end_with_parent();
     let reply = match supervise(run, network, &mut answer) {
         Ok(reply) => reply,
         Err(failure) => Reply::Failed(failure),
@@ -37,11 +40,17 @@ fn supervise(run: &Run, network: Option<&OwnedFd>, answer: &mut PipeWriter) -> R
     if let Root::Overlay { .. } = run.root {
         rustix::system::sethostname(HOST_NAME).map_err(Failure::system("set the host name"))?;
     }
+    fail_point!("mount.begin");
     let made = world::build(run)?;
+    fail_point!("mount.done");
     let reply = match sys::fork_into(0).map_err(Failure::system("fork"))? {
         Forked::Child => program(run, answer),
-        Forked::Parent(pid) => reap(pid, signals),
+        Forked::Parent(pid) => {
+            fail_point!("step.running");
+            reap(pid, signals)
+        }
     };
+    fail_point!("step.ended");
     made.undo();
     Ok(reply)
 }
@@ -116,6 +125,9 @@ fn prepare(run: &Run) -> Result<Command, Failure> {
     command.args(arguments).env_clear().envs(env);
     if run.script.is_some() {
         command.arg(SCRIPT);
+    }
+    if let (Root::Host { .. }, Some(run)) = (&run.root, std::env::var_os(MARKER)) {
+        command.env(MARKER, run);
     }
     Ok(command)
 }

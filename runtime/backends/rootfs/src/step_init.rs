@@ -11,12 +11,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use imgc_store::fail_point;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::protocol::{Failure, Network, Reply, Request, Run, receive, send};
 use crate::sandbox;
-use crate::sys::{self, Forked};
+use crate::sys::{self, Forked, Life};
 use crate::translator::{Tool, Translator, new_namespace};
 
 /// What is tried for a step without network. Containers often lack the second right.
@@ -30,13 +31,19 @@ pub fn main() -> ExitCode {
     // Ctrl-C on the terminal is imgc's to handle; a group of its own keeps the keeper out of it.
     let _ = rustix::process::setsid();
     sys::keep_descriptors_from_programs();
-    let Ok(control) = control() else { return ExitCode::FAILURE };
-    let mut keeper = Keeper { control, mount: None, guarded: Vec::new(), tool: None, translator: None, alone: None };
+    let (Ok(control), Ok(life)) = (control(), Life::new()) else { return ExitCode::FAILURE };
+    let mut keeper =
+        Keeper { control, life, mount: None, guarded: Vec::new(), tool: None, translator: None, alone: None };
     match keeper.serve() {
-        Ok(Served::Left) => ExitCode::SUCCESS,
+        Ok(Served::Left) => {
+            fail_point!("keeper.leaving");
+            ExitCode::SUCCESS
+        }
         Ok(Served::Orphaned) | Err(_) => {
+            fail_point!("keeper.orphaned");
             drop(keeper.translator.take());
             keeper.clean();
+            fail_point!("keeper.cleaned");
             ExitCode::FAILURE
         }
     }
@@ -52,6 +59,8 @@ fn control() -> io::Result<UnixStream> {
 
 struct Keeper {
     control: UnixStream,
+    /// Of this process.
+    life: Life,
     mount: Option<PathBuf>,
     guarded: Vec<PathBuf>,
     tool: Option<Tool>,
@@ -125,7 +134,7 @@ impl Keeper {
                 Network::Own => self.translator.as_ref().map(Translator::namespace),
                 Network::Host => None,
             };
-            sandbox::init(run, network, write);
+            sandbox::init(run, network, &mut self.life, write);
         };
         drop(write);
         Ok(self.wait(init, read))

@@ -113,9 +113,49 @@ pub(crate) fn loopback_up() -> io::Result<()> {
 /// Has the program killed when the thread that starts it ends; for the keeper, which has one thread only.
 pub(crate) fn die_with_keeper(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt as _;
-    let ask = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
-    // SAFETY: the closure makes one system call and allocates nothing.
-    unsafe { command.pre_exec(ask) };
+    let keeper = rustix::process::getpid();
+    // SAFETY: the closure makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(move || die_with(keeper)) };
+}
+
+/// Has this process, a child of `parent` in the same pid namespace, killed when that one ends.
+///
+/// # Errors
+/// It has ended already: the signal would never come.
+pub(crate) fn die_with(parent: Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+}
+
+/// A pipe that is open for writing as long as the process that made it lives: what a child in a pid namespace of its
+/// own, who sees no parent, can tell by whether that one has ended.
+pub(crate) struct Life {
+    read: io::PipeReader,
+    write: Option<io::PipeWriter>,
+}
+
+impl Life {
+    /// Of this process.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (read, write) = io::pipe()?;
+        Ok(Self { read, write: Some(write) })
+    }
+
+    /// In a forked child: has it killed when its parent ends, and ends it now where that has happened.
+    ///
+    /// The order decides: once the signal is asked for it comes for every later death, and an earlier one has closed
+    /// the last writing end of the pipe. (Between clone and the asking there is time for the parent to be killed.)
+    pub(crate) fn end_with_parent(&mut self) {
+        drop(self.write.take());
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        let mut fds = [rustix::event::PollFd::new(&self.read, rustix::event::PollFlags::IN)];
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let _ = rustix::event::poll(&mut fds, Some(&now));
+        let [read] = fds;
+        if !read.revents().is_empty() {
+            exit_now(1);
+        }
+    }
 }
 
 /// Makes a mount and all below it read-only.

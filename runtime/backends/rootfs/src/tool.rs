@@ -54,7 +54,7 @@ pub(crate) async fn run(
         scratch: vec![space.on_disk().to_owned()],
         translator: None,
     };
-    let mut keeper = Keeper::start(guarded).await?;
+    let mut keeper = Keeper::start(guarded, cx).await?;
     let said = Mutex::new((Vec::new(), Vec::new()));
     let output = |stream: Stream, bytes: &[u8]| {
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);

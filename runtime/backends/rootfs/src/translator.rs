@@ -113,8 +113,11 @@ pub(crate) fn join(namespace: &OwnedFd) -> Result<(), Failure> {
 /// A network namespace with a loopback, held by nothing but the descriptor.
 pub(crate) fn new_namespace() -> io::Result<OwnedFd> {
     let (mut up, mut tell) = io::pipe()?;
+    let keeper = rustix::process::getpid();
     let Forked::Parent(pid) = sys::fork_into(libc::CLONE_NEWNET)? else {
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        if sys::die_with(keeper).is_err() {
+            sys::exit_now(1);
+        }
         let errno = sys::loopback_up().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
         let _ = tell.write_all(&errno.to_le_bytes());
         drop(tell);

@@ -11,7 +11,7 @@ use imgc_formats::tar::{Limits, Owners, UnpackError, UnpackOptions, Whiteouts, u
 use imgc_oci::{Image, LayerReader, Layout, Reference, Registry, RegistryError, RunConfig, Settings};
 use imgc_plan::lock::Pin;
 use imgc_plan::{Digest, DirRef, FileRef, Locked, Node, Platform, Sha256};
-use imgc_store::{LayerTree, Manifest, Store};
+use imgc_store::{LayerTree, Manifest, Store, fail_point};
 use serde::{Deserialize, Serialize};
 
 use super::{FIRST_TIME, parse};
@@ -188,6 +188,7 @@ impl Import<'_> {
             below: &below,
             limits: Limits::default(),
         };
+        fail_point!("unpack.begin");
         let unpacked = unpack(reader, &into, &options).map_err(|error| of_unpack(error, from))?;
         for skipped in &unpacked.skipped {
             self.cx.note(format!("left out: {} at {}", skipped.what, String::from_utf8_lossy(&skipped.path.0)));
@@ -195,7 +196,9 @@ impl Import<'_> {
         if unpacked.manifest.is_empty() && unpacked.manifest.entries.iter().all(capture::is_plain_root) {
             return imgc_store::remove_tree(&into).map_err(errors::store);
         }
+        fail_point!("unpack.done");
         let digest = self.space.keep(&unpacked.manifest, &into)?;
+        fail_point!("unpack.kept");
         let gone = || BackendError::Internal { message: "a layer that was just made is not in the store".to_owned() };
         self.trees.push(self.store.tree(&digest).map_err(errors::store)?.ok_or_else(gone)?);
         Ok(())
