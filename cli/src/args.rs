@@ -117,8 +117,38 @@ pub(crate) struct InitArgs {
 pub(crate) struct CheckArgs {
     /// The package or a file of it
     pub(crate) path: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
+    /// Writes what can be mended for certain into the files; `=maybe` also what is probably meant
+    #[arg(long, value_name = "SURE", num_args = 0..=1, require_equals = true, default_missing_value = "safe")]
+    pub(crate) fix: Option<FixLevel>,
+    /// With --fix: prints what would change and writes nothing
+    #[arg(long, requires = "fix")]
+    pub(crate) dry_run: bool,
+    /// Ends with 1 where there are warnings, too
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+    /// For whom the output is
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: CheckFormat,
+}
+
+/// How sure a fix has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FixLevel {
+    /// It means the same, or is plainly what was meant
+    Safe,
+    /// It is probably what was meant
+    Maybe,
+}
+
+/// For whom the output of `check` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+    /// SARIF 2.1.0, for what shows findings of many tools
+    Sarif,
 }
 
 /// Arguments of `plan`.

@@ -5,4 +5,6 @@ pub(crate) mod failure;
 pub(crate) mod lock;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod sarif;
+pub(crate) mod snippet;
 pub(crate) mod text;

@@ -62,8 +62,8 @@ pub struct Label {
     pub text: String,
 }
 
-/// How sure a fix is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How sure a fix is, the surest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Applicability {
     /// Means the same or is plainly what was meant: `check --fix` applies it.
     Safe,

@@ -9,6 +9,7 @@ mod core;
 pub mod diagnostic;
 pub mod driver;
 mod evaluate;
+pub mod fix;
 pub mod format;
 mod lower;
 mod modules;

@@ -1,18 +1,16 @@
 //! Diagnostics of the compiler as reports for a terminal and as JSON.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use imgc_compiler::{Diagnostic, Label, Severity, Sources};
+use imgc_compiler::{Diagnostic, Label, Place, Severity, Sources, Tag};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 use serde_json::json;
 
 use crate::args::Format;
+use crate::render::snippet::{harmless, shaped};
+use crate::render::text;
 use crate::terminal::{Style, Terminal, paint};
-
-/// So many are shown of one file; the rest is counted.
-const MOST: usize = 100;
 
 /// A report of `miette`: the only place that knows its types.
 #[derive(Debug)]
@@ -66,47 +64,58 @@ fn report(diagnostic: &Diagnostic, sources: &Sources) -> Report {
     let place = sources.place(&diagnostic.primary.at);
     let (here, elsewhere): (Vec<&Label>, Vec<&Label>) =
         diagnostic.secondary.iter().partition(|label| sources.place(&label.at).path == place.path);
-    let mut labels = vec![span(&diagnostic.primary, sources, true)];
-    labels.extend(here.into_iter().map(|label| span(label, sources, false)));
+    let all: Vec<&Label> = std::iter::once(&diagnostic.primary).chain(here).collect();
     // A report has one place for advice: what to do stands first, what else is to be known below it.
     let mut advice: Vec<String> = diagnostic.help.iter().cloned().collect();
     advice.extend(diagnostic.fixes.iter().map(|fix| format!("to mend it: {}", fix.title)));
     advice.extend(diagnostic.notes.iter().map(|note| format!("note: {note}")));
+    let (source, labels) = marked(&all, sources, &place);
     Report {
         code: diagnostic.code,
         severity: match diagnostic.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
         },
-        message: diagnostic.message.clone(),
-        source: NamedSource::new(&place.path, place.text),
+        message: harmless(&diagnostic.message),
+        source,
         labels,
-        help: (!advice.is_empty()).then(|| advice.join("\n")),
+        help: (!advice.is_empty()).then(|| harmless(&advice.join("\n"))),
         related: elsewhere.into_iter().map(|label| related(label, sources)).collect(),
     }
 }
 
 fn related(label: &Label, sources: &Sources) -> Report {
     let place = sources.place(&label.at);
+    let unnamed = Label { at: label.at, text: String::new() };
+    let (source, labels) = marked(&[&unnamed], sources, &place);
     Report {
         code: "",
         severity: miette::Severity::Advice,
-        message: label.text.clone(),
-        source: NamedSource::new(&place.path, place.text),
-        labels: vec![LabeledSpan::new_with_span(None, place.start..place.end)],
+        message: harmless(&label.text),
+        source,
+        labels,
         help: None,
         related: Vec::new(),
     }
 }
 
-fn span(label: &Label, sources: &Sources, primary: bool) -> LabeledSpan {
-    let place = sources.place(&label.at);
-    let text = (!label.text.is_empty()).then(|| label.text.clone());
-    if primary {
-        LabeledSpan::new_primary_with_span(text, place.start..place.end)
-    } else {
-        LabeledSpan::new_with_span(text, place.start..place.end)
+/// The text of a place with labels in it, the first of which is the primary one.
+fn marked(labels: &[&Label], sources: &Sources, place: &Place) -> (NamedSource<Arc<str>>, Vec<LabeledSpan>) {
+    let range = |label: &&Label| {
+        let place = sources.place(&label.at);
+        place.start..place.end
+    };
+    let snippet = shaped(&place.text, &labels.iter().map(range).collect::<Vec<_>>());
+    let mut spans = Vec::with_capacity(labels.len());
+    for (label, range) in labels.iter().zip(snippet.ranges) {
+        let text = (!label.text.is_empty()).then(|| harmless(&label.text));
+        let primary = spans.is_empty();
+        spans.push(match primary {
+            true => LabeledSpan::new_primary_with_span(text, range),
+            false => LabeledSpan::new_with_span(text, range),
+        });
     }
+    (NamedSource::new(harmless(&place.path), snippet.text), spans)
 }
 
 /// A place in a text that something other than the compiler points at.
@@ -129,13 +138,15 @@ pub(crate) struct Pointer<'a> {
 pub(crate) fn pointed(pointer: &Pointer<'_>, terminal: &Terminal) -> String {
     let end = pointer.range.end.min(pointer.text.len());
     let start = pointer.range.start.min(end);
+    let snippet = shaped(&Arc::from(pointer.text), &[start..end]);
+    let label = |range| LabeledSpan::new_primary_with_span(Some(harmless(&pointer.label)), range);
     let report = Report {
         code: "",
         severity: miette::Severity::Error,
-        message: pointer.message.clone(),
-        source: NamedSource::new(pointer.path, Arc::from(pointer.text)),
-        labels: vec![LabeledSpan::new_primary_with_span(Some(pointer.label.clone()), start..end)],
-        help: pointer.help.clone(),
+        message: harmless(&pointer.message),
+        source: NamedSource::new(harmless(pointer.path), snippet.text),
+        labels: snippet.ranges.into_iter().map(label).collect(),
+        help: pointer.help.as_deref().map(harmless),
         related: Vec::new(),
     };
     render(&report, terminal)
@@ -151,32 +162,41 @@ fn render(report: &Report, terminal: &Terminal) -> String {
     }
 }
 
-/// Prints diagnostics in their order, at most [`MOST`] a file: for people on standard error, for programs as one
+/// Prints diagnostics in their order: for people on standard error, for programs as one
 /// JSON document on standard output.
 pub(crate) fn print(terminal: &Terminal, format: Format, diagnostics: &[Diagnostic], sources: &Sources) {
     match format {
         Format::Human => print_human(terminal, diagnostics, sources),
-        Format::Json => terminal.out(document(diagnostics, sources)),
+        Format::Json => terminal.out(safe(&document(diagnostics, sources))),
     }
 }
 
 fn print_human(terminal: &Terminal, diagnostics: &[Diagnostic], sources: &Sources) {
-    let mut shown: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for diagnostic in diagnostics {
-        let count = shown.entry(sources.place(&diagnostic.primary.at).path).or_default();
-        *count += 1;
-        if *count <= MOST {
-            terminal.err(render(&report(diagnostic, sources), terminal).trim_end_matches('\n'));
+        terminal.err(render(&report(diagnostic, sources), terminal).trim_end_matches('\n'));
+    }
+    let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let warned = (warnings > 0).then(|| paint(terminal.err_color, Style::Yellow, text::count(warnings, "warning")));
+    let failed = (errors > 0).then(|| paint(terminal.err_color, Style::Red, text::count(errors, "error")));
+    let counted: Vec<String> = failed.into_iter().chain(warned).collect();
+    if !counted.is_empty() {
+        terminal.err(counted.join(", "));
+    }
+}
+
+/// JSON in which no character could change a terminal.
+pub(crate) fn safe(document: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for c in document.to_string().chars() {
+        // The characters below U+0020 are escaped by JSON itself.
+        if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
         }
     }
-    for (path, count) in shown.into_iter().filter(|(_, count)| *count > MOST) {
-        terminal.err(format_args!("{path}: {} more are not shown", count - MOST));
-    }
-    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    if errors > 0 {
-        let text = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-        terminal.err(paint(terminal.err_color, Style::Red, text));
-    }
+    text
 }
 
 /// Diagnostics as one JSON value.
@@ -199,6 +219,10 @@ pub(crate) fn document(diagnostics: &[Diagnostic], sources: &Sources) -> serde_j
                 "secondary": d.secondary.iter().map(place).collect::<Vec<_>>(),
                 "notes": d.notes,
                 "help": d.help,
+                "tags": d.tags.iter().map(|tag| match tag {
+                    Tag::Unnecessary => "unnecessary",
+                    Tag::Deprecated => "deprecated",
+                }).collect::<Vec<_>>(),
                 "fixes": d.fixes.iter().map(|fix| json!({
                     "title": fix.title,
                     "applicability": match fix.applicability {
