@@ -112,7 +112,7 @@ impl Names {
                         self.prelude.insert(name.text.clone(), bound);
                     }
                 }
-            } else {
+            } else if !stdlib::is_by_import(name) {
                 self.prelude.insert(Arc::from(*name), Bound::Module { module: *id, via: None });
             }
         }

@@ -11,16 +11,46 @@ use crate::span::ModuleId;
 /// The module whose exported items need no import and no prefix.
 pub(crate) const PRELUDE: &str = "prelude";
 
-/// Each module, after those whose items it uses. All but the prelude are reached by their name.
-const TEXTS: [(&str, &str); 7] = [
-    (PRELUDE, include_str!("../../stdlib/prelude.imgc")),
-    ("rootfs", include_str!("../../stdlib/rootfs.imgc")),
-    ("oci", include_str!("../../stdlib/oci.imgc")),
-    ("disk", include_str!("../../stdlib/disk.imgc")),
-    ("apt", include_str!("../../stdlib/apt.imgc")),
-    ("net", include_str!("../../stdlib/net.imgc")),
-    ("ssh", include_str!("../../stdlib/ssh.imgc")),
+/// Who has to import a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Nobody: its name is part of the prelude, so no program can define it.
+    Everywhere,
+    /// Whoever uses it: its name is one that programs like to give to things of their own.
+    ByImport,
+}
+
+/// Each module, after those whose items it uses.
+const TEXTS: [(&str, Reach, &str); 23] = [
+    (PRELUDE, Reach::Everywhere, include_str!("../../stdlib/prelude.imgc")),
+    ("rootfs", Reach::Everywhere, include_str!("../../stdlib/rootfs.imgc")),
+    ("oci", Reach::Everywhere, include_str!("../../stdlib/oci.imgc")),
+    ("disk", Reach::Everywhere, include_str!("../../stdlib/disk.imgc")),
+    ("qemu", Reach::Everywhere, include_str!("../../stdlib/qemu.imgc")),
+    ("docker", Reach::Everywhere, include_str!("../../stdlib/docker.imgc")),
+    ("aws", Reach::Everywhere, include_str!("../../stdlib/aws.imgc")),
+    ("apt", Reach::Everywhere, include_str!("../../stdlib/apt.imgc")),
+    ("dnf", Reach::Everywhere, include_str!("../../stdlib/dnf.imgc")),
+    ("apk", Reach::Everywhere, include_str!("../../stdlib/apk.imgc")),
+    ("files", Reach::ByImport, include_str!("../../stdlib/files.imgc")),
+    ("systemd", Reach::Everywhere, include_str!("../../stdlib/systemd.imgc")),
+    ("net", Reach::Everywhere, include_str!("../../stdlib/net.imgc")),
+    ("ssh", Reach::Everywhere, include_str!("../../stdlib/ssh.imgc")),
+    ("groups", Reach::ByImport, include_str!("../../stdlib/groups.imgc")),
+    ("users", Reach::ByImport, include_str!("../../stdlib/users.imgc")),
+    ("hostname", Reach::ByImport, include_str!("../../stdlib/hostname.imgc")),
+    ("locale", Reach::ByImport, include_str!("../../stdlib/locale.imgc")),
+    ("timezone", Reach::ByImport, include_str!("../../stdlib/timezone.imgc")),
+    ("sysctl", Reach::ByImport, include_str!("../../stdlib/sysctl.imgc")),
+    ("kernel", Reach::ByImport, include_str!("../../stdlib/kernel.imgc")),
+    ("cloud_init", Reach::ByImport, include_str!("../../stdlib/cloud_init.imgc")),
+    ("seal", Reach::ByImport, include_str!("../../stdlib/seal.imgc")),
 ];
+
+/// Whether a module's name has to be imported before it is used; false for what is no module.
+pub(crate) fn is_by_import(name: &str) -> bool {
+    TEXTS.iter().any(|(module, reach, _)| *module == name && *reach == Reach::ByImport)
+}
 
 /// A parsed module of the standard library.
 #[derive(Debug)]
@@ -36,7 +66,7 @@ pub(crate) struct StdModule {
 /// Every module, each after those it uses. Parsed once a process.
 pub(crate) fn modules() -> &'static [StdModule] {
     static MODULES: OnceLock<Vec<StdModule>> = OnceLock::new();
-    MODULES.get_or_init(|| TEXTS.iter().map(|(name, text)| parse_module(name, text)).collect())
+    MODULES.get_or_init(|| TEXTS.iter().map(|(name, _, text)| parse_module(name, text)).collect())
 }
 
 fn parse_module(name: &'static str, text: &'static str) -> StdModule {

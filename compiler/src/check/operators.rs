@@ -81,7 +81,9 @@ impl Body<'_, '_> {
             (left_typed, right_typed)
         };
         for (typed, ast) in [(&left_typed, left), (&right_typed, right)] {
-            if !typed.ty.is_comparable() {
+            // Whether there is something can be asked of everything that may be left out.
+            let with_none = matches!(left_typed.ty, Type::None) || matches!(right_typed.ty, Type::None);
+            if !typed.ty.is_comparable() && !with_none {
                 let at = self.at(ast.span);
                 self.report(say::not_comparable(at, &typed.ty));
                 return self.poison(span);
