@@ -128,6 +128,12 @@ struct Stages {
     diagnostics: Vec<Diagnostic>,
 }
 
+/// Everything that is known of a program without its arguments, for documentation.
+pub(crate) fn checked_program(world: &dyn World, entry: &str) -> (Modules, Program, Vec<Diagnostic>) {
+    let stages = stages(world, entry);
+    (stages.modules, stages.program, ordered(stages.diagnostics))
+}
+
 fn stages(world: &dyn World, entry: &str) -> Stages {
     let mut modules = modules::load(world, entry);
     let mut diagnostics = std::mem::take(&mut modules.diagnostics);

@@ -17,6 +17,7 @@ mod names;
 pub mod pages;
 pub mod parse;
 mod paths;
+pub mod reference;
 pub mod script;
 pub mod sources;
 pub mod span;
