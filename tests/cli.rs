@@ -12,6 +12,8 @@ mod apply;
 mod bad_input;
 #[path = "cli/bed.rs"]
 mod bed;
+#[path = "cli/graph.rs"]
+mod graph;
 #[path = "cli/plan.rs"]
 mod plan;
 

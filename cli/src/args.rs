@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
     /// Explains a code of a diagnostic, such as IMG2001, or why a step will run
     Explain(ExplainArgs),
+    /// Draws the plan as a picture
+    Graph(GraphArgs),
     /// Shows the artifacts of the last apply
     Show(ShowArgs),
     /// Shows the output of a step in the last run
@@ -244,6 +246,41 @@ pub(crate) struct ExplainArgs {
     /// A code of a diagnostic, or the address of a step or an output
     #[arg(value_name = "CODE|ADDRESS")]
     pub(crate) what: String,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// Outputs or addresses, all outputs if none; what is a path or ends in .imgc is the package
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// What to draw it in
+    #[arg(long, value_name = "FORMAT", default_value = "svg")]
+    pub(crate) format: GraphFormat,
+    /// Writes to a file instead of standard output
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Leaves out what is cached and what would run; needs neither store nor network
+    #[arg(long)]
+    pub(crate) no_state: bool,
+    /// Refuses to add to imgc.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+/// A language of graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A picture for browsers
+    Svg,
+    /// For Graphviz
+    Dot,
+    /// For Markdown that draws Mermaid
+    Mermaid,
+    /// For programs
+    Json,
 }
 
 /// Arguments of `show`.

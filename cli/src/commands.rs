@@ -13,6 +13,7 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod fmt;
+pub(crate) mod graph;
 pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod plan;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Fmt(args) => fmt::run(&args, &cx),
         Command::Explain(args) => explain::run(&args, &cx),
         Command::Show(args) => show::run(&args, &cx),
+        Command::Graph(args) => graph::run(&args, &cx),
         Command::Log(args) => log::run(&args, &cx),
         Command::Cache(command) => cache::run(&command, &cx),
         Command::Doctor(args) => doctor::run(args, &cx),

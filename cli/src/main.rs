@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod exit;
 mod fast_path;
+mod foresee;
 mod lockfile;
 mod package;
 mod places;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use imgc_backend::{Cx, EventSink, Secrets, Settings};
 use imgc_compiler::Sources;
 use imgc_engine::{Engine, EngineError, LockChange, LockMode, Selection};
-use imgc_plan::{NodeId, Plan};
+use imgc_plan::{Digest, NodeId, Plan};
 use imgc_store::{StatCache, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,7 @@ use crate::places::Places;
 use crate::registry;
 use crate::render::{diagnostic, failure};
 use crate::terminal::Terminal;
-use crate::world::{Asked, DiskWorld};
+use crate::world::{Asked, DiskWorld, HashFile};
 
 /// A package with the store and the engine that build it.
 pub(crate) struct Session {
@@ -68,19 +68,7 @@ impl Session {
     pub(crate) fn compile(&self, arguments: Arguments, format: Format) -> Result<Compiled, Exit> {
         let stat_cache = self.stat_cache.clone();
         let hash = Box::new(move |path: &std::path::Path, _: &std::fs::Metadata| stat_cache.digest(path));
-        let world = DiskWorld::new(&self.package.root, arguments, hash);
-        let planned = imgc_compiler::plan(&world, &self.package.entry);
-        if planned.plan.is_none() || !planned.diagnostics.is_empty() {
-            diagnostic::print(&self.terminal, format, &planned.diagnostics, &planned.sources);
-        }
-        let Some(plan) = planned.plan else {
-            if !diagnostic::has_errors(&planned.diagnostics) {
-                self.terminal.err("internal error: no plan and no reason for it; please report it");
-                return Err(Exit::Internal);
-            }
-            return Err(Exit::Program);
-        };
-        Ok(Compiled { plan, sources: planned.sources, asked: world.asked() })
+        compiled(&self.package, arguments, format, hash, &self.terminal)
     }
 
     /// Keeps the digests of files for the next time.
@@ -164,6 +152,42 @@ impl Session {
             None => made,
         }
     }
+}
+
+/// Makes the plan with `hash` for the digests of files; prints what the compiler says.
+fn compiled(
+    package: &Package,
+    arguments: Arguments,
+    format: Format,
+    hash: Box<HashFile>,
+    terminal: &Terminal,
+) -> Result<Compiled, Exit> {
+    let world = DiskWorld::new(&package.root, arguments, hash);
+    let planned = imgc_compiler::plan(&world, &package.entry);
+    if planned.plan.is_none() || !planned.diagnostics.is_empty() {
+        diagnostic::print(terminal, format, &planned.diagnostics, &planned.sources);
+    }
+    let Some(plan) = planned.plan else {
+        if !diagnostic::has_errors(&planned.diagnostics) {
+            terminal.err("internal error: no plan and no reason for it; please report it");
+            return Err(Exit::Internal);
+        }
+        return Err(Exit::Program);
+    };
+    Ok(Compiled { plan, sources: planned.sources, asked: world.asked() })
+}
+
+/// Makes the plan without a store: every file is read.
+///
+/// # Errors
+/// The exit code to end with, where the program does not hold.
+pub(crate) fn compile_only(package: &Package, arguments: Arguments, cx: &Context) -> Result<Plan, Exit> {
+    let hash = Box::new(|path: &std::path::Path, _: &std::fs::Metadata| read_and_hash(path));
+    compiled(package, arguments, Format::Human, hash, &cx.terminal).map(|compiled| compiled.plan)
+}
+
+fn read_and_hash(path: &std::path::Path) -> std::io::Result<Digest> {
+    imgc_store::hash_file(path).map(|hashed| hashed.digest).map_err(std::io::Error::other)
 }
 
 /// Enters the namespaces in which trees are read and written. No thread may exist yet.
