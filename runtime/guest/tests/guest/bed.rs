@@ -45,6 +45,8 @@ pub(crate) fn cx() -> Cx {
         node: None,
         package: "/".into(),
         settings: Arc::new(Settings::default()),
+        journal: imgc_backend::Journal::default(),
+        secrets: imgc_backend::Secrets::default(),
     }
 }
 
