@@ -10,6 +10,7 @@ mod arguments;
 mod body;
 mod calls;
 mod expr;
+mod facts;
 mod items;
 mod literals;
 mod members;
@@ -22,6 +23,7 @@ mod written;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::ast::ItemKind;
 use crate::core::{Expr, Item, Kind, Program};
 use crate::diagnostic::{Diagnostic, names as say};
 use crate::modules::{self, Modules};
@@ -127,8 +129,15 @@ impl Checker<'_> {
     fn report_cycle(&mut self, id: ItemId) {
         let from = self.waiting.iter().position(|waiting| *waiting == id).unwrap_or(0);
         let place = |id: &ItemId| (self.name(*id).to_string(), self.name_place(*id));
+        let kinds = self.waiting.iter().skip(from).filter_map(|id| self.syntax(*id).map(|item| &item.kind));
+        let of = kinds.map(cycle_of).reduce(|a, b| if a == b { a } else { say::CycleOf::Values });
         let others: Vec<_> = self.waiting.iter().skip(from).filter(|other| **other != id).map(place).collect();
-        self.diagnostics.push(say::cycle(self.name_place(id), &self.name(id), &others));
+        self.diagnostics.push(say::cycle(
+            of.unwrap_or(say::CycleOf::Values),
+            self.name_place(id),
+            &self.name(id),
+            &others,
+        ));
     }
 
     fn syntax(&self, id: ItemId) -> Option<&Arc<crate::ast::Item>> {
@@ -144,6 +153,25 @@ impl Checker<'_> {
     fn name_place(&self, id: ItemId) -> Location {
         let span = self.syntax(id).map(|item| item_name(&item.kind).map_or(item.span, |name| name.span));
         modules::at(id.module, id.item, span.unwrap_or_default())
+    }
+}
+
+/// What a cycle through an item is a cycle of.
+fn cycle_of(kind: &ItemKind) -> say::CycleOf {
+    match kind {
+        ItemKind::Fn { .. } => say::CycleOf::Functions,
+        ItemKind::Record { .. } | ItemKind::Enum { .. } => say::CycleOf::Types,
+        ItemKind::Image { .. } => say::CycleOf::Images,
+        ItemKind::Recipe { .. } => say::CycleOf::Recipes,
+        ItemKind::Edition { .. }
+        | ItemKind::Import(_)
+        | ItemKind::Param(_)
+        | ItemKind::Secret { .. }
+        | ItemKind::Let(_)
+        | ItemKind::Test { .. }
+        | ItemKind::Output(_)
+        | ItemKind::Extern(_)
+        | ItemKind::Error => say::CycleOf::Values,
     }
 }
 
@@ -178,11 +206,20 @@ struct Local {
     at: Location,
 }
 
-/// What a name refers to, so that its type can be narrowed.
+/// What a name refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum Root {
     Local(u32),
     Item(ItemId),
+    /// `platform`
+    Platform,
+}
+
+/// A name, or fields of one: its type can be narrowed, since no value ever changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    root: Root,
+    fields: Vec<Arc<str>>,
 }
 
 /// One item while it is checked.
@@ -257,9 +294,11 @@ impl<'c, 'a> Body<'c, 'a> {
     /// Runs a check whose bindings and facts end with it.
     fn scoped<T>(&mut self, check: impl FnOnce(&mut Self) -> T) -> T {
         let (locals, facts) = (self.locals.len(), self.facts.len());
+        let platforms = self.platforms.clone();
         let result = check(self);
         self.locals.truncate(locals);
         self.facts.truncate(facts);
+        self.platforms = platforms;
         result
     }
 }

@@ -194,6 +194,11 @@ pub(crate) enum Builtin {
     EndsWith,
     Contains,
     Matches,
+    /// `version.matches(requirement)`
+    Fulfils,
+    /// Of two versions: below, at or above 0.
+    Compare,
+    SortVersions,
     Os,
     Arch,
     Distro,

@@ -312,6 +312,9 @@ impl Evaluator<'_> {
     /// The text of a file; the plan depends on it.
     fn read(&mut self, path: &Arc<str>, at: Location) -> Known<Arc<str>> {
         let text = self.world.text(path).map_err(|error| self.report(say::unreadable(at, &error)))?;
+        if text.contains('\0') {
+            return Err(self.report(say::nul_in_file(at, path)));
+        }
         self.count_text(text.len(), at)?;
         self.result.texts.insert(path.clone());
         Ok(text)

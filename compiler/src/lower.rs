@@ -278,6 +278,7 @@ impl Lowering<'_> {
             Value::None | Value::Source(_) => Planned::None,
             Value::Bool(b) => Planned::Bool(*b),
             Value::Int(n) => Planned::Int(*n),
+            Value::Mode(bits) => Planned::Mode(*bits),
             Value::Text(text) => Planned::Text(text.to_string()),
             Value::Size(bytes) => Planned::Size(*bytes),
             Value::Duration(millis) => Planned::Duration(*millis),

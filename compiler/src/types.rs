@@ -5,6 +5,7 @@
 mod checked;
 mod fit;
 mod pattern;
+mod version;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub(crate) use checked::CheckedText;
 pub(crate) use fit::{Coercion, Fit, fit, join};
 pub(crate) use pattern::{Pattern, SYSTEMS};
+pub(crate) use version::{compare as compare_versions, fulfils};
 
 use crate::evaluate::escaped;
 use crate::span::ModuleId;
@@ -207,6 +209,8 @@ impl Type {
                 | Self::Size
                 | Self::Duration
                 | Self::String
+                | Self::Literal(_)
+                | Self::Checked(CheckedText::Semver)
         )
     }
 

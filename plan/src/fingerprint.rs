@@ -255,6 +255,7 @@ fn walk_value(path: &str, value: &Value, around: &Surroundings<'_>, sink: &mut d
         Value::None => sink.field(path, &Field::Open("none", 0)),
         Value::Bool(b) => sink.field(path, &Field::Text(if *b { "true" } else { "false" })),
         Value::Int(n) => sink.field(path, &Field::Int(*n)),
+        Value::Mode(bits) => sink.field(path, &Field::Text(&format!("0o{bits:o}"))),
         Value::Text(text) => sink.field(path, &Field::Text(text)),
         Value::Size(n) | Value::Duration(n) => sink.field(path, &Field::Int(i64::try_from(*n).unwrap_or(i64::MAX))),
         Value::Platform(platform) => sink.field(path, &Field::Text(&platform.to_string())),

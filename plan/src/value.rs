@@ -17,8 +17,10 @@ pub enum Value {
     None,
     /// A truth value.
     Bool(bool),
-    /// A number, a `Port` or a `Mode`.
+    /// A number or a `Port`.
     Int(i64),
+    /// Permissions.
+    Mode(u32),
     /// A text, a checked text or a `GuestPath`.
     Text(String),
     /// In bytes.
@@ -76,6 +78,7 @@ impl Value {
             Self::None => Json::Null,
             Self::Bool(b) => Json::Bool(*b),
             Self::Int(n) => Json::from(*n),
+            Self::Mode(bits) => Json::from(*bits),
             Self::Size(n) | Self::Duration(n) => Json::from(*n),
             Self::Text(s) => Json::String(s.clone()),
             Self::Script { text, .. } => Json::String(text.clone()),
@@ -112,6 +115,7 @@ impl Value {
             Self::None
             | Self::Bool(_)
             | Self::Int(_)
+            | Self::Mode(_)
             | Self::Text(_)
             | Self::Size(_)
             | Self::Duration(_)
@@ -141,6 +145,7 @@ impl Value {
             Self::None
             | Self::Bool(_)
             | Self::Int(_)
+            | Self::Mode(_)
             | Self::Text(_)
             | Self::Size(_)
             | Self::Duration(_)
@@ -167,6 +172,7 @@ impl Value {
             Self::None
             | Self::Bool(_)
             | Self::Int(_)
+            | Self::Mode(_)
             | Self::Text(_)
             | Self::Size(_)
             | Self::Duration(_)

@@ -76,7 +76,7 @@ impl Body<'_, '_> {
                 let (yes, no) = (self.facts_of(condition, true), self.facts_of(condition, false));
                 let mut branch = |facts, statements: &[Ast]| {
                     self.scoped(|this| {
-                        this.facts.extend::<Vec<_>>(facts);
+                        this.assume(facts);
                         this.block(statements)
                     })
                 };

@@ -224,7 +224,7 @@ impl Body<'_, '_> {
                 None
             }
             Err(PathFault::Malformed) => {
-                self.report(say::needs_path(at, what));
+                self.report(say::bad_path(at, &written));
                 None
             }
         }
@@ -234,7 +234,7 @@ impl Body<'_, '_> {
         let diagnostic = match self.checker.world.find(path) {
             Ok(found) if found == wanted => return true,
             Ok(Found::Missing) | Err(WorldError::Missing { .. }) => say_evaluate::missing_path(at, path),
-            Ok(found) => say_evaluate::wrong_kind(at, path, wanted, found),
+            Ok(found) => say_evaluate::wrong_kind(at, if path.is_empty() { "." } else { path }, wanted, found),
             Err(WorldError::Outside { .. }) => say_evaluate::outside(at, path),
             Err(error) => say_evaluate::unreadable(at, &error),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ast::{BinaryOp, Expr as Ast, ExprKind, Name, UnaryOp};
+use crate::ast::{Expr as Ast, ExprKind, Name};
 use crate::core::{Expr, Item, Kind, Ref};
 use crate::diagnostic::{names as say, platform as say_platform, secrets as say_secrets, types as say_types};
 use crate::evaluate::Value;
@@ -11,7 +11,7 @@ use crate::span::Span;
 use crate::spelling::nearest;
 use crate::types::{Coercion, Fit, PlatformIndex, Type, fit, join};
 
-use super::{Body, Key, MAX_DEPTH, Typed, Want};
+use super::{Body, MAX_DEPTH, Root, Typed, Want};
 
 impl Body<'_, '_> {
     /// Checks an expression against what is asked of it. The result fits, or was reported.
@@ -89,11 +89,11 @@ impl Body<'_, '_> {
         let at = typed.core.at;
         let ty = match &to {
             Coercion::Port => Type::Port,
-            Coercion::Mode => Type::Mode,
+            Coercion::Bits => Type::Int,
             Coercion::ReadScript(shell) => Type::Script(shell.clone()),
             Coercion::Record(nominal) => Type::Nominal(nominal.clone()),
         };
-        if let (Kind::Value(Value::Int(n)), Coercion::Port | Coercion::Mode) = (&typed.core.kind, &to) {
+        if let (Kind::Value(Value::Int(n)), Coercion::Port) = (&typed.core.kind, &to) {
             if !in_range(&ty, *n) {
                 self.report(say_types::out_of_range(at, &ty, want.why));
                 return self.poison(at.span);
@@ -104,16 +104,36 @@ impl Body<'_, '_> {
     }
 
     fn int(&mut self, n: i64, span: Span, want: Option<Want<'_>>) -> Typed {
-        let target = want.map(|want| want.ty.required());
-        if let (Some(want), Some(ty @ (Type::Port | Type::Mode))) = (want, target) {
-            if !in_range(ty, n) {
-                let at = self.at(span);
-                self.report(say_types::out_of_range(at, ty, want.why));
-                return self.poison(span);
-            }
-            return self.typed(Kind::Value(Value::Int(n)), span, ty.clone());
+        let is_octal = self.source(span).starts_with("0o");
+        let own = if is_octal { Type::Mode } else { Type::Int };
+        let Some((want, ty)) = want.and_then(|want| Some((want, number_type(want.ty)?))) else {
+            return self.number(n, span, if in_range(&own, n) { own } else { Type::Int });
+        };
+        let at = self.at(span);
+        if !in_range(ty, n) {
+            self.report(say_types::out_of_range(at, ty, want.why));
+            return self.poison(span);
         }
-        self.typed(Kind::Value(Value::Int(n)), span, Type::Int)
+        if matches!(ty, Type::Mode) && !is_octal {
+            self.report(say_types::decimal_mode(at, self.source(span), want.why));
+            return self.poison(span);
+        }
+        self.number(n, span, ty.clone())
+    }
+
+    fn number(&self, n: i64, span: Span, ty: Type) -> Typed {
+        let value = match (&ty, u32::try_from(n)) {
+            (Type::Mode, Ok(bits)) => Value::Mode(bits),
+            (_, _) => Value::Int(n),
+        };
+        self.typed(Kind::Value(value), span, ty)
+    }
+
+    /// What is written there.
+    fn source(&self, span: Span) -> &str {
+        let place = self.checker.modules.sources.place(&self.at(span));
+        let text = self.checker.modules.sources.modules().get(self.module.0 as usize).map(|source| &*source.text);
+        text.and_then(|text| text.get(place.start..place.end)).unwrap_or_default()
     }
 
     fn platform_literal(&mut self, platform: &crate::ast::Platform, span: Span) -> Typed {
@@ -135,7 +155,7 @@ impl Body<'_, '_> {
             return variant;
         }
         if let Some((slot, local)) = self.local(&name.text) {
-            let ty = self.narrowed(Key::Local(slot), &local);
+            let ty = self.narrowed(&Root::Local(slot).into(), &local);
             return self.typed(Kind::Local(slot), name.span, ty);
         }
         if &*name.text == "platform" {
@@ -180,11 +200,6 @@ impl Body<'_, '_> {
         Some((u32::try_from(slot).unwrap_or(u32::MAX), ty))
     }
 
-    fn narrowed(&self, key: Key, ty: &Type) -> Type {
-        let fact = self.facts.iter().rev().find(|(known, _)| *known == key);
-        fact.map_or_else(|| ty.clone(), |(_, ty)| ty.clone())
-    }
-
     fn platform_name(&mut self, span: Span) -> Typed {
         let Some(patterns) = &self.platforms else {
             let at = self.at(span);
@@ -201,11 +216,11 @@ impl Body<'_, '_> {
         let what = match self.checker.demand(item.id).as_deref() {
             None | Some(Item::Nothing) => return self.poison(span),
             Some(Item::Param(param)) => {
-                let ty = self.narrowed(Key::Item(item.id), &param.ty);
+                let ty = self.narrowed(&Root::Item(item.id).into(), &param.ty);
                 return self.typed(Kind::Item(item), span, ty);
             }
             Some(Item::Let { ty, .. } | Item::Output { ty, .. }) => {
-                let ty = self.narrowed(Key::Item(item.id), ty);
+                let ty = self.narrowed(&Root::Item(item.id).into(), ty);
                 return self.typed(Kind::Item(item), span, ty);
             }
             Some(Item::Image(image)) => return self.typed(Kind::Item(item), span, image.ty.clone()),
@@ -239,11 +254,11 @@ impl Body<'_, '_> {
         let test = self.condition(condition);
         let (yes, no) = (self.facts_of(condition, true), self.facts_of(condition, false));
         let then_typed = self.scoped(|body| {
-            body.facts.extend(yes);
+            body.assume(yes);
             body.expr(then, want)
         });
         let else_typed = self.scoped(|body| {
-            body.facts.extend(no);
+            body.assume(no);
             body.expr(otherwise, want)
         });
         let ty = self.joined(&then_typed.ty, &else_typed.ty, otherwise.span, then.span);
@@ -267,40 +282,6 @@ impl Body<'_, '_> {
             self.report(say_types::mismatch(at, first, second, Some((first_at, "this one decides the type"))));
             Type::Error
         })
-    }
-
-    /// What is known of names where a condition holds, or does not.
-    pub(super) fn facts_of(&mut self, condition: &Ast, holds: bool) -> Vec<(Key, Type)> {
-        match &condition.kind {
-            ExprKind::Unary { op: UnaryOp::Not, operand } => self.facts_of(operand, !holds),
-            ExprKind::Binary { op, left, right, .. } => match (op, holds) {
-                (BinaryOp::And, true) | (BinaryOp::Or, false) => {
-                    let mut facts = self.facts_of(left, holds);
-                    facts.extend(self.facts_of(right, holds));
-                    facts
-                }
-                (BinaryOp::Ne, true) | (BinaryOp::Eq, false) => match (&left.kind, &right.kind) {
-                    (ExprKind::Name(name), ExprKind::None) | (ExprKind::None, ExprKind::Name(name)) => {
-                        self.required_fact(name).into_iter().collect()
-                    }
-                    (_, _) => Vec::new(),
-                },
-                (_, _) => Vec::new(),
-            },
-            _ => Vec::new(),
-        }
-    }
-
-    fn required_fact(&mut self, name: &Name) -> Option<(Key, Type)> {
-        if let Some((slot, ty)) = self.local(&name.text) {
-            return Some((Key::Local(slot), ty.required().clone()));
-        }
-        let Some(Bound::Item(item)) = self.checker.names.find(self.module, &name.text) else { return None };
-        match self.checker.demand(item.id).as_deref() {
-            Some(Item::Param(param)) => Some((Key::Item(item.id), param.ty.required().clone())),
-            Some(Item::Let { ty, .. } | Item::Output { ty, .. }) => Some((Key::Item(item.id), ty.required().clone())),
-            _ => None,
-        }
     }
 
     fn index(&mut self, base: &Ast, index: &Ast, span: Span) -> Typed {
@@ -335,5 +316,18 @@ fn in_range(ty: &Type, n: i64) -> bool {
         Type::Port => (1..=65535).contains(&n),
         Type::Mode => (0..=0o7777).contains(&n),
         _ => true,
+    }
+}
+
+/// The number that is asked: a `Port` or `Mode`, also behind `?` and as the only number of a union.
+fn number_type(ty: &Type) -> Option<&Type> {
+    match ty {
+        Type::Port | Type::Mode | Type::Int => Some(ty),
+        Type::Optional(inner) => number_type(inner),
+        Type::Union(members) => {
+            let mut numbers = members.iter().filter_map(number_type);
+            numbers.next().filter(|_| numbers.next().is_none())
+        }
+        _ => None,
     }
 }

@@ -254,7 +254,8 @@ impl Body<'_, '_> {
         let at = self.at(name.span);
         let head = each.map(|head| {
             let checked = self.head(head);
-            if !checked.first_is_key && !matches!(checked.over.kind, Kind::Error) && head.names.len() > 1 {
+            let is_known = self.locals.first().is_some_and(|local| !local.ty.is_error());
+            if !checked.first_is_key && is_known {
                 let at = self.at(head.over.span);
                 self.report(say::bad_image_key(at));
             }

@@ -22,8 +22,21 @@ fn target<'t>(ty: &'t Type, is: &dyn Fn(&Type) -> bool) -> Option<&'t Type> {
     }
 }
 
+/// The part of a text that holds a byte 0.
+fn nul(part: &TemplatePart) -> Option<Span> {
+    match part {
+        TemplatePart::Text { text, span } if text.contains('\0') => Some(*span),
+        TemplatePart::Text { .. } | TemplatePart::Hole { .. } => None,
+    }
+}
+
 impl Body<'_, '_> {
     pub(super) fn text(&mut self, template: &Template, span: Span, want: Option<Want<'_>>) -> Typed {
+        if let Some(part) = template.parts.iter().find_map(nul) {
+            let at = self.at(part);
+            self.report(say::nul_in_text(at));
+            return self.poison(span);
+        }
         let written = plain(template);
         let is_target = |ty: &Type| match ty {
             Type::Literal(text) => written.as_deref() == Some(text),
@@ -401,6 +414,15 @@ impl Body<'_, '_> {
     /// `x in xs`: binds the names. Callers scope them.
     pub(super) fn head(&mut self, head: &ForHead) -> Head {
         let over = self.infer(&head.over);
+        let over = match (&head.over.kind, &over.ty) {
+            // A record literal is a map where a map is asked, and a record is nothing to run over.
+            (ExprKind::Record { .. }, Type::Anonymous(fields)) if head.names.len() > 1 => {
+                let value = fields.iter().try_fold(Type::Never, |ty, field| crate::types::join(&ty, &field.ty));
+                let ty = Type::Map(Arc::new(Type::String), Arc::new(value.unwrap_or(Type::Never)));
+                self.expr(&head.over, Some(Want { ty: &ty, why: None }))
+            }
+            (_, _) => over,
+        };
         let (first, second) = match (&over.ty, head.names.len()) {
             (Type::List(inner) | Type::Set(inner) | Type::Range(inner), 0 | 1) => ((**inner).clone(), Type::Error),
             (Type::List(inner) | Type::Range(inner), _) => (Type::Int, (**inner).clone()),

@@ -6,7 +6,7 @@ use crate::ast::{Arg, ArgValue, Expr as Ast, Name};
 use crate::core::{Builtin, Kind, Lambda};
 use crate::diagnostic::{evaluate as say_evaluate, types as say};
 use crate::span::Span;
-use crate::types::{Pattern, Type};
+use crate::types::{CheckedText, Pattern, Type};
 
 use super::literals::record_fields;
 use super::{Body, Typed, Want};
@@ -75,6 +75,7 @@ fn members(ty: &Type) -> &'static [(&'static str, Builtin)] {
         Type::List(_) | Type::Set(_) => &LIST,
         Type::Map(..) => &MAP,
         Type::String | Type::Literal(_) | Type::Checked(_) => &STRING,
+        Type::Union(members) if members.iter().all(|member| matches!(member, Type::Literal(_))) => &STRING,
         Type::Platform(_) => &PLATFORM,
         Type::File => &FILE,
         Type::Dir => &DIR,
@@ -97,9 +98,12 @@ fn takes(builtin: Builtin) -> Takes {
         | Builtin::EndsWith
         | Builtin::Contains
         | Builtin::Matches
+        | Builtin::Fulfils
+        | Builtin::Compare
         | Builtin::DirFile
         | Builtin::DirDir => Takes::Values(TEXT),
         Builtin::Sort
+        | Builtin::SortVersions
         | Builtin::Reverse
         | Builtin::Len
         | Builtin::Keys
@@ -127,8 +131,13 @@ impl Body<'_, '_> {
         }
         let field = record_fields(&base_typed.ty).iter().find(|field| field.name == name.text).cloned();
         if let (Some(field), None) = (field, args) {
+            let key = self.key_of(base).map(|mut key| {
+                key.fields.push(field.name.clone());
+                key
+            });
+            let ty = key.map_or_else(|| field.ty.clone(), |key| self.narrowed(&key, &field.ty));
             let kind = Kind::Field { base: Box::new(base_typed.core), name: field.name };
-            return self.typed(kind, span, field.ty);
+            return self.typed(kind, span, ty);
         }
         let found = members(&base_typed.ty).iter().find(|(known, _)| *known == &*name.text);
         let Some((_, builtin)) = found else {
@@ -151,6 +160,12 @@ impl Body<'_, '_> {
             Type::List(inner) | Type::Set(inner) => (**inner).clone(),
             _ => Type::Error,
         };
+        let version = Type::Checked(CheckedText::Semver);
+        let builtin = match builtin {
+            Builtin::Matches if base.ty == version => Builtin::Fulfils,
+            Builtin::Sort if element == version => Builtin::SortVersions,
+            other => other,
+        };
         let given = args.unwrap_or_default();
         let at = self.at(name.span);
         let (cores, lambda, lambda_type) = match (takes(builtin), given) {
@@ -159,10 +174,10 @@ impl Body<'_, '_> {
                 if given.len() == types.len() && given.iter().all(|arg| arg.name.is_none()) =>
             {
                 // What a list is asked to contain is an element.
-                let asked = if builtin == Builtin::Contains && !element.is_error() {
-                    vec![element.clone()]
-                } else {
-                    types.to_vec()
+                let asked = match builtin {
+                    Builtin::Contains if !element.is_error() => vec![element.clone()],
+                    Builtin::Fulfils => vec![Type::Checked(CheckedText::VersionReq)],
+                    _ => types.to_vec(),
                 };
                 let cores = given.iter().zip(&asked).map(|(arg, ty)| self.member_argument(arg, ty).core).collect();
                 (cores, None, Type::Error)
@@ -229,7 +244,8 @@ impl Body<'_, '_> {
             let slots = params.iter().zip(types).map(|(name, ty)| this.bind(name, ty.clone())).collect();
             let want = matches!(returns, Returns::Bool).then_some(Want { ty: &Type::Bool, why: None });
             let typed = this.expr(body, want);
-            if matches!(returns, Returns::Ordered) && !typed.ty.is_ordered() {
+            let is_ordered = typed.ty.is_ordered() && !matches!(typed.ty, Type::Checked(_));
+            if matches!(returns, Returns::Ordered) && !is_ordered {
                 let at = this.at(body.span);
                 this.report(say::not_ordered(at, &typed.ty));
                 return None;
@@ -244,7 +260,9 @@ impl Body<'_, '_> {
         Some(match builtin {
             Builtin::Map => list(lambda),
             Builtin::Fold => lambda,
-            Builtin::Filter | Builtin::Reverse | Builtin::Take | Builtin::SortBy => list(element.clone()),
+            Builtin::Filter | Builtin::Reverse | Builtin::Take | Builtin::SortBy | Builtin::SortVersions => {
+                list(element.clone())
+            }
             Builtin::Sort => {
                 if !element.is_ordered() {
                     let at = self.at(at);
@@ -266,8 +284,9 @@ impl Body<'_, '_> {
             | Builtin::StartsWith
             | Builtin::EndsWith
             | Builtin::Contains
-            | Builtin::Matches => Type::Bool,
-            Builtin::Len => Type::Int,
+            | Builtin::Matches
+            | Builtin::Fulfils => Type::Bool,
+            Builtin::Len | Builtin::Compare => Type::Int,
             Builtin::Keys | Builtin::Values => match base {
                 Type::Map(key, value) => {
                     list(if builtin == Builtin::Keys { (**key).clone() } else { (**value).clone() })

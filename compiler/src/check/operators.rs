@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::ast::{BinaryOp, Expr as Ast, ExprKind, UnaryOp};
-use crate::core::Kind;
+use crate::core::{Builtin, Kind};
 use crate::diagnostic::{platform as say_platform, types as say};
 use crate::evaluate::Value;
 use crate::span::Span;
 use crate::spelling::nearest;
-use crate::types::{Fit, SYSTEMS, Type, fit, join};
+use crate::types::{CheckedText, Fit, SYSTEMS, Type, fit, join};
 
 use super::{Body, Typed, Want};
 
@@ -59,7 +59,7 @@ impl Body<'_, '_> {
         let left_typed = self.expr(left, want);
         let facts = self.facts_of(left, op == BinaryOp::And);
         let right_typed = self.scoped(|body| {
-            body.facts.extend(facts);
+            body.assume(facts);
             body.expr(right, want)
         });
         self.finish(op, left_typed, right_typed, span, Type::Bool)
@@ -102,11 +102,11 @@ impl Body<'_, '_> {
         let is_open = self.is_open_name(side)
             || matches!(side.kind, ExprKind::Text(_) | ExprKind::Int(_) | ExprKind::List(_) | ExprKind::Call { .. });
         let alone = matches!(other, Type::None | Type::Error | Type::Never);
-        if alone || !is_open || matches!(other, Type::Checked(_)) {
+        if alone || !is_open {
             return self.infer(side);
         }
-        let plain_text =
-            matches!(side.kind, ExprKind::Text(_)) && !matches!(other.required(), Type::Union(_) | Type::Literal(_));
+        let plain_text = matches!(side.kind, ExprKind::Text(_))
+            && !matches!(other.required(), Type::Union(_) | Type::Literal(_) | Type::Checked(_));
         if plain_text || matches!(side.kind, ExprKind::Call { .. }) && other.as_enum().is_none() {
             return self.infer(side);
         }
@@ -121,20 +121,48 @@ impl Body<'_, '_> {
             && self.checker.names.find(self.module, &name.text).is_none()
     }
 
+    /// Both sides of an order; a literal beside a version is one.
+    fn sides(&mut self, left: &Ast, right: &Ast) -> (Typed, Typed) {
+        let is_text = |side: &Ast| matches!(side.kind, ExprKind::Text(_));
+        let is_version = |typed: &Typed| matches!(typed.ty, Type::Checked(CheckedText::Semver));
+        let ty = Type::Checked(CheckedText::Semver);
+        if is_text(left) && !is_text(right) {
+            let right = self.infer(right);
+            let want = is_version(&right).then_some(Want { ty: &ty, why: None });
+            return (self.expr(left, want), right);
+        }
+        let left = self.infer(left);
+        let want = (is_text(right) && is_version(&left)).then_some(Want { ty: &ty, why: None });
+        (left, self.expr(right, want))
+    }
+
     fn ordering(&mut self, op: BinaryOp, op_span: Span, left: &Ast, right: &Ast, span: Span) -> Typed {
-        let (left_typed, right_typed) = (self.infer(left), self.infer(right));
+        let (left_typed, right_typed) = self.sides(left, right);
         if left_typed.ty.is_error() || right_typed.ty.is_error() {
             return self.poison(span);
         }
+        let is_range = op == BinaryOp::Range;
         let joined = join(&left_typed.ty, &right_typed.ty).filter(Type::is_ordered);
+        let joined = joined.filter(|ty| !is_range || !matches!(ty, Type::Checked(_)));
         let Some(joined) = joined else {
             let what = if op == BinaryOp::Range { "make a range of" } else { "order" };
             let at = self.at(op_span);
             self.report(say::bad_operands(at, what, &left_typed.ty, &right_typed.ty, None));
             return self.poison(span);
         };
+        if matches!(joined, Type::Checked(CheckedText::Semver)) {
+            return self.version_order(op, left_typed, right_typed, span);
+        }
         let ty = if op == BinaryOp::Range { Type::Range(Arc::new(joined)) } else { Type::Bool };
         self.finish(op, left_typed, right_typed, span, ty)
+    }
+
+    /// `a < b` of versions is `compare(a, b) < 0`.
+    fn version_order(&self, op: BinaryOp, left: Typed, right: Typed, span: Span) -> Typed {
+        let (base, args) = (Box::new(left.core), vec![right.core]);
+        let kind = Kind::Builtin { builtin: Builtin::Compare, base, args, lambda: None };
+        let zero = self.typed(Kind::Value(Value::Int(0)), span, Type::Int);
+        self.finish(op, self.typed(kind, span, Type::Int), zero, span, Type::Bool)
     }
 
     fn containment(&mut self, op_span: Span, left: &Ast, right: &Ast, span: Span) -> Typed {
@@ -236,7 +264,7 @@ impl Body<'_, '_> {
 }
 
 fn arithmetic_type(op: BinaryOp, left: &Type, right: &Type) -> Option<Type> {
-    let number = |ty: &Type| matches!(ty, Type::Int | Type::Port | Type::Mode);
+    let number = |ty: &Type| matches!(ty, Type::Int | Type::Port);
     match (op, left, right) {
         (_, Type::Error, _) | (_, _, Type::Error) => Some(Type::Error),
         (_, a, b) if number(a) && number(b) => Some(Type::Int),

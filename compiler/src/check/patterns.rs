@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::ast::{Arm, Expr as Ast, ExprKind, Pattern as AstPattern, PatternKind};
+use crate::ast::{Arm, Expr as Ast, Pattern as AstPattern, PatternKind};
 use crate::core::{Kind, Pat};
 use crate::diagnostic::types as say;
 use crate::evaluate::Value;
 use crate::span::Span;
 use crate::types::{Pattern, Shape, Type};
 
-use super::{Body, Key, Typed, Want};
+use super::facts::{collect_platforms, narrowed_by};
+use super::{Body, Root, Typed, Want};
 
 /// What the arms of a match cover so far.
 #[derive(Default)]
@@ -54,15 +55,13 @@ impl Body<'_, '_> {
             self.scoped(|this| {
                 let whole_before = this.uncovered(&typed.ty, &covered).is_none() && !typed.ty.is_error();
                 let pat = this.pattern_of(&arm.pattern, &typed.ty, &mut covered, whole_before);
-                let fact = key.and_then(|key| narrowed(&typed.ty, &pat).map(|ty| (key, ty)));
-                let platforms = is_platform.then(|| this.narrowed_platforms(&pat));
-                let outer = this.platforms.clone();
-                if platforms.is_some() {
-                    this.platforms = platforms;
+                let ty = narrowed_by(&typed.ty, &pat, covered.none);
+                let fact = key.clone().filter(|key| key.root != Root::Platform).zip(ty);
+                if is_platform {
+                    this.platforms = Some(this.narrowed_platforms(&pat));
                 }
                 this.facts.extend(fact);
                 each(this, arm, pat);
-                this.platforms = outer;
             });
         }
         if let Some(missing) = self.uncovered(&typed.ty, &covered)
@@ -72,17 +71,6 @@ impl Body<'_, '_> {
             self.report(say::not_exhaustive(at, &missing));
         }
         typed
-    }
-
-    fn key_of(&self, subject: &Ast) -> Option<Key> {
-        let ExprKind::Name(name) = &subject.kind else { return None };
-        if let Some((slot, _)) = self.local(&name.text) {
-            return Some(Key::Local(slot));
-        }
-        match self.checker.names.find(self.module, &name.text) {
-            Some(crate::names::Bound::Item(item)) => Some(Key::Item(item.id)),
-            Some(crate::names::Bound::Module { .. }) | None => None,
-        }
     }
 
     fn narrowed_platforms(&self, pat: &Pat) -> Vec<Pattern> {
@@ -224,24 +212,5 @@ impl Body<'_, '_> {
             },
             _ => Some("_".to_owned()),
         }
-    }
-}
-
-fn collect_platforms(pat: &Pat, found: &mut Vec<Pattern>) {
-    match pat {
-        Pat::Platform(pattern) => found.push(pattern.clone()),
-        Pat::Any(all) => all.iter().for_each(|pat| collect_platforms(pat, found)),
-        Pat::Rest | Pat::None | Pat::Variant { .. } | Pat::Literal(_) => {}
-    }
-}
-
-/// The type of the subject where the pattern fits, if that says more.
-fn narrowed(subject: &Type, pat: &Pat) -> Option<Type> {
-    match (subject, pat) {
-        (Type::Optional(_), Pat::Platform(_) | Pat::Variant { .. } | Pat::Literal(_)) => {
-            Some(subject.required().clone())
-        }
-        (Type::Platform(of), Pat::Platform(pattern)) => of.and(pattern).map(Type::Platform),
-        (_, _) => None,
     }
 }

@@ -101,6 +101,11 @@ pub(crate) fn unreadable(at: Location, error: &WorldError) -> Diagnostic {
     Diagnostic::error("IMG5012", at, error.to_string(), "cannot be read")
 }
 
+pub(crate) fn nul_in_file(at: Location, path: &str) -> Diagnostic {
+    Diagnostic::error("IMG5030", at, format!("`{path}` is no text: it holds a byte 0"), "read as a text here")
+        .help("copy the file instead: `copy { src = file(…), dest = … }`")
+}
+
 pub(crate) fn no_outputs(path: &str) -> Diagnostic {
     Diagnostic::error(
         "IMG5013",

@@ -117,18 +117,53 @@ pub(crate) fn unknown_export(at: Location, name: &str, module: &str, near: Optio
     suggest(Diagnostic::error("IMG1013", at, message, "unknown item"), at, near)
 }
 
-pub(crate) fn cycle(at: Location, name: &str, others: &[(String, Location)]) -> Diagnostic {
+/// What needs itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CycleOf {
+    Functions,
+    Types,
+    Images,
+    Recipes,
+    /// `let`s, params, and cycles through several kinds of items.
+    Values,
+}
+
+pub(crate) fn cycle(of: CycleOf, at: Location, name: &str, others: &[(String, Location)]) -> Diagnostic {
+    let (code, verb, label, help) = match of {
+        CycleOf::Functions => (
+            "IMG1030",
+            "calls",
+            "this call never ends",
+            "there is no recursion: run over a list with `for`, `map` or `fold`",
+        ),
+        CycleOf::Types => (
+            "IMG1031",
+            "holds",
+            "a value of it would never end",
+            "name what it holds by a text or number, and keep the things themselves in a map",
+        ),
+        CycleOf::Images => (
+            "IMG1032",
+            "needs",
+            "it would have to be built before itself",
+            "begin one of them with a source, or take what is needed from an image that ends before: `image b { from = a … }`",
+        ),
+        CycleOf::Recipes => ("IMG1033", "uses", "its steps never end", "run over a list with `for`"),
+        CycleOf::Values => {
+            ("IMG1014", "needs", "this item can never be known", "break the cycle: nothing may refer to itself")
+        }
+    };
     let way: Vec<String> = others.iter().map(|(name, _)| format!("`{name}`")).collect();
     let message = if way.is_empty() {
-        format!("`{name}` needs itself")
+        format!("`{name}` {verb} itself")
     } else {
-        format!("`{name}` needs itself, through {}", way.join(", "))
+        format!("`{name}` {verb} itself, through {}", way.join(", "))
     };
-    let mut diagnostic = Diagnostic::error("IMG1014", at, message, "this item can never be known");
+    let mut diagnostic = Diagnostic::error(code, at, message, label);
     for (name, place) in others.iter().take(3) {
         diagnostic = diagnostic.label(*place, format!("`{name}` is part of the cycle"));
     }
-    diagnostic.help("break the cycle: nothing may refer to itself, neither images by `from` nor functions")
+    diagnostic.help(help)
 }
 
 pub(crate) fn duplicate_member(at: Location, what: &str, name: &str, first: Location) -> Diagnostic {

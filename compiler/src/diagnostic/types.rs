@@ -49,6 +49,7 @@ fn mismatch_help(expected: &Type, found: &Type) -> Option<String> {
     Some(match (expected, found) {
         (Type::Size, Type::Int) => "give the number a unit, such as `5MiB` or `5MB`".to_owned(),
         (Type::Duration, Type::Int) => "give the number a unit, such as `5m` or `30s`".to_owned(),
+        (Type::Mode, Type::Int) => "write it in octal: `0o644`".to_owned(),
         (Type::File, Type::String) => "name the file with `file(\"./…\")`".to_owned(),
         (Type::Dir, Type::String) => "name the directory with `dir(\"./…\")`".to_owned(),
         (Type::Script(_), Type::String) => {
@@ -128,6 +129,9 @@ pub(crate) fn unknown_member<'a>(
     let diagnostic = Diagnostic::error("IMG2007", at, format!("{of} has no member `{name}`"), "unknown member");
     match nearest(name, known.iter().copied()) {
         near @ Some(_) => suggest(diagnostic, at, near),
+        None if matches!(of, Type::Optional(_)) => {
+            diagnostic.help("it may be `none`: give a default with `??`, or test it with `!= none` first")
+        }
         None if known.is_empty() => diagnostic,
         None => diagnostic.help(format!("it has {}", some(known))),
     }
@@ -173,6 +177,20 @@ pub(crate) fn bad_form(at: Location, form: CheckedText, text: &str, why: Option<
 pub(crate) fn out_of_range(at: Location, ty: &Type, why: Option<(Location, &str)>) -> Diagnostic {
     let range = if matches!(ty, Type::Port) { "from 1 to 65535" } else { "from 0 to 0o7777" };
     because(Diagnostic::error("IMG2012", at, format!("a {ty} is {range}"), "out of range"), why)
+}
+
+pub(crate) fn decimal_mode(at: Location, written: &str, why: Option<(Location, &str)>) -> Diagnostic {
+    let message = format!("a Mode is written in octal, and `{written}` is decimal");
+    let diagnostic = because(Diagnostic::error("IMG2040", at, message, "decimal"), why);
+    if written.is_empty() || !written.bytes().all(|b| (b'0'..=b'7').contains(&b)) || written.len() > 4 {
+        return diagnostic.help("write it as `chmod` takes it, after `0o`: `0o644`");
+    }
+    let octal = format!("0o{written}");
+    diagnostic.help(format!("write `{octal}`")).fix(
+        format!("write `{octal}`"),
+        super::Applicability::Maybe,
+        vec![(at, octal)],
+    )
 }
 
 pub(crate) fn not_a_value(at: Location, name: &str, what: &str) -> Diagnostic {
@@ -283,7 +301,7 @@ pub(crate) fn bad_key(at: Location, ty: &Type) -> Diagnostic {
 
 pub(crate) fn bad_image_key(at: Location) -> Diagnostic {
     Diagnostic::error("IMG2024", at, "images need keys that have a text", "these are no keys")
-        .help("run over a map, or over a list of texts, numbers, platforms or plain variants")
+        .help("run over a map, or over a list of texts, numbers, platforms or plain variants; `for i, x in …` takes the position")
 }
 
 pub(crate) fn not_a_step(at: Location, name: &str, is_recipe: bool) -> Diagnostic {
@@ -332,6 +350,21 @@ pub(crate) fn needs_lambda(at: Location, params: usize) -> Diagnostic {
 pub(crate) fn too_deep(at: Location) -> Diagnostic {
     Diagnostic::error("IMG2029", at, "nested deeper than the limit of 256", "at this point")
         .help("name a part of it with `let`")
+}
+
+pub(crate) fn nul_in_text(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG2041", at, "no text holds a byte 0", "holds a byte 0")
+        .help("scripts, environments, paths and files of texts cannot carry it; copy a `file()` that holds it")
+}
+
+pub(crate) fn bad_path(at: Location, path: &str) -> Diagnostic {
+    let (message, label) = if path.is_empty() {
+        ("a path is missing in this text".to_owned(), "empty")
+    } else {
+        (format!("`{}` is not a path", escaped(path)), "no path in a package has such a character")
+    };
+    Diagnostic::error("IMG2042", at, message, label)
+        .help("write it relative to this file, with `/` between its parts: `\"./site/index.html\"`")
 }
 
 pub(crate) fn needs_path(at: Location, what: &str) -> Diagnostic {

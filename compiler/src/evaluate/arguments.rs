@@ -43,6 +43,9 @@ impl<'a> Evaluator<'a> {
                 _ => Err("write `true` or `false`".to_owned()),
             },
             Type::Int | Type::Port | Type::Mode => {
+                if matches!(ty, Type::Mode) && !text.starts_with("0o") {
+                    return Err("write permissions in octal, such as `0o644`".to_owned());
+                }
                 int(text).ok_or_else(|| "write a whole number".to_owned()).and_then(|n| whole(n, ty))
             }
             Type::List(_) | Type::Set(_) | Type::Map(..) | Type::Nominal(_) | Type::Anonymous(_) => {
@@ -63,6 +66,7 @@ impl<'a> Evaluator<'a> {
     /// Types whose values are written as one text wherever they come from.
     fn read_atom(&mut self, text: &str, ty: &Type, base: &str) -> Refused<Value> {
         match ty {
+            _ if text.contains('\0') => Err("write a text without a byte 0".to_owned()),
             Type::String => Ok(Value::text(text)),
             Type::Size => {
                 parse_size(text).map(Value::Size).ok_or_else(|| "write a size with its unit, such as `8GiB`".to_owned())
@@ -148,6 +152,8 @@ impl<'a> Evaluator<'a> {
                 Ok(Value::Map(Arc::new(map)))
             }
             (Type::Nominal(nominal), Json::Object(entries)) => self.read_record(nominal, entries, base),
+            // TOML has octal numbers, JSON has none.
+            (Type::Mode, Json::String(text)) => self.read_text(text, ty, base),
             (Type::Nominal(_), Json::String(text)) => plain_variant(ty, text).ok_or_else(|| shape(ty)),
             (
                 Type::String
@@ -220,6 +226,7 @@ fn whole(n: i64, ty: &Type) -> Refused<Value> {
     match ty {
         Type::Port if !(1..=65535).contains(&n) => Err("write a number from 1 to 65535".to_owned()),
         Type::Mode if !(0..=0o7777).contains(&n) => Err("write a number from 0 to 0o7777".to_owned()),
+        Type::Mode => Ok(Value::Mode(u32::try_from(n).unwrap_or_default())),
         _ => Ok(Value::Int(n)),
     }
 }

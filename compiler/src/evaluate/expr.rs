@@ -384,9 +384,7 @@ impl<'a> Evaluator<'a> {
             (Coercion::Port, Value::Int(n)) if !(1..=65535).contains(&n) => {
                 Err(self.report(say::bad_number(at, &Type::Port, n)))
             }
-            (Coercion::Mode, Value::Int(n)) if !(0..=0o7777).contains(&n) => {
-                Err(self.report(say::bad_number(at, &Type::Mode, n)))
-            }
+            (Coercion::Bits, Value::Mode(bits)) => Ok(Value::Int(i64::from(bits))),
             (Coercion::ReadScript(shell), Value::File(path)) => {
                 Ok(Value::Script { shell: shell.clone(), text: self.read(&path, at)? })
             }

@@ -6,6 +6,7 @@ use crate::core::{Builtin, Expr, Lambda};
 use crate::diagnostic::evaluate as say;
 use crate::paths;
 use crate::span::Location;
+use crate::types::{compare_versions, fulfils};
 use crate::world::{Found, WorldError};
 
 use super::{Evaluator, Fault, Frame, Known, Purpose, Stop, Value};
@@ -130,6 +131,11 @@ impl<'a> Evaluator<'a> {
                 items.sort();
                 list(items)
             }
+            (Builtin::SortVersions, _) => {
+                let text = |value: &Value| value.to_text().unwrap_or_default();
+                items.sort_by(|a, b| compare_versions(&text(a), &text(b)));
+                list(items)
+            }
             (Builtin::Reverse, _) => {
                 items.reverse();
                 list(items)
@@ -175,6 +181,8 @@ impl<'a> Evaluator<'a> {
                 self.count_text(matches.saturating_mul(to.len()), at)?;
                 Value::text(text.replace(&**from, to))
             }
+            (Builtin::Fulfils, [Value::Text(asked)]) => Value::Bool(fulfils(text, asked)),
+            (Builtin::Compare, [Value::Text(other)]) => Value::Int(compare_versions(text, other) as i64),
             (Builtin::Matches, [Value::Text(pattern)]) => {
                 let regex = regex_lite::RegexBuilder::new(pattern).size_limit(MAX_REGEX).build();
                 match regex {

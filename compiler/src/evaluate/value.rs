@@ -26,6 +26,8 @@ pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
+    /// Permissions.
+    Mode(u32),
     Text(Arc<str>),
     /// In bytes.
     Size(u64),
@@ -81,6 +83,8 @@ impl Value {
         Some(match self {
             Self::Bool(b) => b.to_string(),
             Self::Int(n) => n.to_string(),
+            // As `chmod` and configuration files take it.
+            Self::Mode(bits) => format!("{bits:04o}"),
             Self::Text(text) | Self::Script { text, .. } => text.to_string(),
             Self::Size(bytes) => size_text(*bytes),
             Self::Duration(millis) => duration_text(*millis),
@@ -123,6 +127,7 @@ impl Value {
             Self::Source(_) => "source".to_owned(),
             Self::Image(_) => "image".to_owned(),
             Self::Artifact { .. } => "artifact".to_owned(),
+            Self::Mode(bits) => format!("0o{bits:o}"),
             Self::Bool(_)
             | Self::Int(_)
             | Self::Size(_)
@@ -147,6 +152,7 @@ impl Value {
             Self::None
             | Self::Bool(_)
             | Self::Int(_)
+            | Self::Mode(_)
             | Self::Text(_)
             | Self::Size(_)
             | Self::Duration(_)

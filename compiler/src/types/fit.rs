@@ -9,8 +9,8 @@ use super::{Field, FormatIndex, Pattern, PlatformIndex, Shape, Type};
 pub(crate) enum Coercion {
     /// An `Int` has to be from 1 to 65535.
     Port,
-    /// An `Int` has to be from 0 to 0o7777.
-    Mode,
+    /// The bits of a `Mode` become a number.
+    Bits,
     /// A file's text becomes a script of this shell.
     ReadScript(Arc<str>),
     /// The fields of a record that are missing get their defaults.
@@ -41,9 +41,9 @@ pub(crate) fn fit(found: &Type, expected: &Type) -> Fit {
         (Type::Optional(a), Type::Optional(b)) => fit(a, b),
         (_, Type::Optional(inner)) => fit(found, inner),
         (_, Type::Union(members)) => any(found, members),
-        (Type::Literal(_), Type::String) | (Type::Port | Type::Mode, Type::Int) => Fit::Yes,
+        (Type::Literal(_), Type::String) | (Type::Port, Type::Int) => Fit::Yes,
+        (Type::Mode, Type::Int) => Fit::After(Coercion::Bits),
         (Type::Int, Type::Port) => Fit::After(Coercion::Port),
-        (Type::Int, Type::Mode) => Fit::After(Coercion::Mode),
         (Type::File, Type::Script(shell)) => Fit::After(Coercion::ReadScript(shell.clone())),
         (Type::Artifact(..), Type::File) => Fit::Yes,
         (Type::Platform(a), Type::Platform(b)) => Fit::when(b.holds(a)),

@@ -10,7 +10,7 @@ use imgc_compiler::{ModuleId, Severity, parse};
 use crate::world::MapWorld;
 
 /// Codes that depend on the machine, or that would be bugs: their pages have no examples.
-const WITHOUT_EXAMPLE: [&str; 2] = ["IMG5012", "IMG5021"];
+const WITHOUT_EXAMPLE: [&str; 3] = ["IMG5012", "IMG5021", "IMG5030"];
 
 /// Every code that the compiler's source raises.
 pub(crate) fn codes() -> BTreeSet<String> {
