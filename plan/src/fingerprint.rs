@@ -71,6 +71,10 @@ pub struct Spec {
     pub version: u32,
     /// Path of the field (`args.script`, `args.src/index.html`, `parent.0`) and its value as text, in walking order.
     pub fields: Vec<(String, String)>,
+    /// What is in no fingerprint but tells people where a field comes from: the addresses of inputs, what a source is
+    /// locked to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<(String, String)>,
 }
 
 /// One field on the way to a sink.
@@ -87,6 +91,8 @@ trait Sink {
     fn field(&mut self, path: &str, field: &Field<'_>);
     /// Detail that only explanations need, since a digest covers it already.
     fn detail(&mut self, _path: &str, _text: &str) {}
+    /// What only explanations need, and no digest covers.
+    fn note(&mut self, _path: &str, _text: String) {}
     /// Whether [`Sink::detail`] and paths are of any use.
     fn explains(&self) -> bool;
 }
@@ -129,7 +135,10 @@ impl Sink for Hash {
 }
 
 #[derive(Default)]
-struct Written(Vec<(String, String)>);
+struct Written {
+    fields: Vec<(String, String)>,
+    notes: Vec<(String, String)>,
+}
 
 impl Sink for Written {
     fn field(&mut self, path: &str, field: &Field<'_>) {
@@ -139,11 +148,15 @@ impl Sink for Written {
             Field::Digest(digest) => digest.to_string(),
             Field::Open(shape, len) => format!("{shape} of {len}"),
         };
-        self.0.push((path.to_owned(), text));
+        self.fields.push((path.to_owned(), text));
     }
 
     fn detail(&mut self, path: &str, text: &str) {
-        self.0.push((path.to_owned(), text.to_owned()));
+        self.fields.push((path.to_owned(), text.to_owned()));
+    }
+
+    fn note(&mut self, path: &str, text: String) {
+        self.notes.push((path.to_owned(), text));
     }
 
     fn explains(&self) -> bool {
@@ -174,7 +187,7 @@ pub fn spec(plan: &Plan, id: NodeId, parents: &[State]) -> Spec {
 pub fn spec_of(plan: &Plan, id: NodeId, filled: &Node, parents: &[State]) -> Spec {
     let mut written = Written::default();
     walk(plan, id, filled, parents, &mut written);
-    Spec { version: FINGERPRINT_VERSION, fields: written.0 }
+    Spec { version: FINGERPRINT_VERSION, fields: written.fields, notes: written.notes }
 }
 
 /// The one place that says what a result depends on. `node` is that of `id`, or what filling in made of it.
@@ -200,10 +213,18 @@ fn walk(plan: &Plan, id: NodeId, node: &Node, parents: &[State], sink: &mut dyn 
     for (n, state) in parents.iter().enumerate() {
         sink.field(&format!("parent.{n}"), &Field::Digest(state.digest()));
     }
+    if sink.explains() {
+        for (n, id) in order.inputs.iter().enumerate() {
+            sink.note(&format!("parent.{n}"), plan.node(*id).address.0.clone());
+        }
+    }
     match &node.work {
         Work::Source(source) => {
             if let Some(locked) = &source.locked {
                 sink.field("lock", &Field::Digest(locked.digest()));
+                if sink.explains() {
+                    note_lock(locked, sink);
+                }
             }
             for (name, value) in source.machine.iter().filter(|(name, _)| source.counts.contains(name)) {
                 walk_value(&format!("machine.{name}"), value, &order, sink);
@@ -214,6 +235,23 @@ fn walk(plan: &Plan, id: NodeId, node: &Node, parents: &[State], sink: &mut dyn 
             // The epoch of the first image is what an artifact's own time stamps are clamped to.
             if let Some(locked) = artifact.of.first().and_then(|id| locked_root(plan, *id)) {
                 sink.field("epoch", &Field::Int(locked.epoch));
+            }
+        }
+    }
+}
+
+/// What a source is locked to, one line a fact.
+fn note_lock(locked: &crate::Locked, sink: &mut dyn Sink) {
+    sink.note("lock.name", locked.name.clone());
+    sink.note("lock.epoch", locked.epoch.to_string());
+    for (n, archive) in locked.archives.iter().enumerate() {
+        sink.note(&format!("lock.archives[{n}]"), archive.clone());
+    }
+    for (name, pin) in &locked.pins {
+        match pin {
+            crate::lock::Pin::Text(text) => sink.note(&format!("lock.{name}"), text.clone()),
+            crate::lock::Pin::List(items) => {
+                items.iter().enumerate().for_each(|(n, item)| sink.note(&format!("lock.{name}[{n}]"), item.clone()));
             }
         }
     }

@@ -65,7 +65,7 @@ pub(crate) const STATES: [State; 4] = [State::Cached, State::New, State::Changed
 impl State {
     fn of(standing: &Standing) -> Self {
         match standing {
-            Standing::Cached => Self::Cached,
+            Standing::Cached | Standing::Unneeded => Self::Cached,
             Standing::New | Standing::Pending { new: true, .. } => Self::New,
             Standing::Changed { .. } | Standing::Follows { .. } => Self::Changed,
             Standing::Pending { new: false, .. } => Self::Pending,
@@ -187,7 +187,7 @@ fn row_text(plan: &Plan, id: NodeId, below: &str) -> String {
 /// Why a node runs; the address of what it waits for stands in it.
 pub(crate) fn why(plan: &Plan, standing: &Standing) -> String {
     match standing {
-        Standing::Cached | Standing::New => String::new(),
+        Standing::Cached | Standing::Unneeded | Standing::New => String::new(),
         Standing::Changed { cause, .. } => cause.to_string(),
         Standing::Pending { below, .. } => format!("depends on what {} leaves", plan.node(*below).address),
         Standing::Follows { below } => format!("follows {}", plan.node(*below).address),

@@ -12,7 +12,7 @@ use crate::terminal::{Style, Terminal, paint};
 /// The four marks of a plan.
 fn mark(standing: &Standing) -> (&'static str, Style) {
     match standing {
-        Standing::Cached => ("=", Style::Dim),
+        Standing::Cached | Standing::Unneeded => ("=", Style::Dim),
         Standing::New | Standing::Pending { new: true, .. } => ("+", Style::Green),
         Standing::Changed { .. } | Standing::Follows { .. } => ("~", Style::Yellow),
         Standing::Pending { new: false, .. } => ("?", Style::Cyan),
@@ -77,7 +77,9 @@ impl Tree<'_> {
     /// What stands behind the name: nothing for what is cached.
     fn why(&self, standing: &Standing) -> String {
         let text = match standing {
-            Standing::Cached | Standing::New | Standing::Pending { new: true, .. } => return String::new(),
+            Standing::Cached | Standing::Unneeded | Standing::New | Standing::Pending { new: true, .. } => {
+                return String::new();
+            }
             Standing::Changed { cause, following: 0 } => format!("will run: {cause}"),
             Standing::Changed { cause, following: 1 } => format!("will run: {cause}, 1 node follows from it"),
             Standing::Changed { cause, following } => {
@@ -138,8 +140,8 @@ pub(crate) fn document(plan: &Plan, forecast: &Forecast) -> serde_json::Value {
         .map(|node| {
             let (mark, _) = mark(&node.standing);
             let (cause, below) = match &node.standing {
-                Standing::Cached | Standing::New => (None, None),
-                Standing::Changed { cause, .. } => (Some(cause.to_string()), None),
+                Standing::Cached | Standing::Unneeded | Standing::New => (None, None),
+                Standing::Changed { cause, .. } => (Some((cause.to_string(), cause)), None),
                 Standing::Pending { below, .. } | Standing::Follows { below } => {
                     (None, Some(plan.node(*below).address.to_string()))
                 }
@@ -148,7 +150,8 @@ pub(crate) fn document(plan: &Plan, forecast: &Forecast) -> serde_json::Value {
                 "address": node.address,
                 "kind": plan.node(node.node).kind,
                 "mark": mark,
-                "cause": cause,
+                "cause": cause.as_ref().map(|(text, _)| text),
+                "why": cause.as_ref().map(|(_, cause)| cause),
                 "below": below,
                 "seconds": node.took.map(|took| took.as_secs_f64()),
             })

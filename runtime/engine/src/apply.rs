@@ -1,24 +1,28 @@
 //! Runs a plan: what is not in the store is built, what was asked for is put in place.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgc_backend::{Cx, Fault};
+use imgc_backend::{CommitCost, Cx, Fault};
 use imgc_plan::{Address, Fingerprint, NodeId, Plan};
-use imgc_store::{Sharing, fail_point};
+use imgc_store::{Lease, Sharing, fail_point};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::facts::fresh_until;
 use crate::lease::{Waits, leased};
-use crate::remember::{self, Memory, Remembered};
-use crate::result::parent_states;
+use crate::remember::{self, History, Memory};
+use crate::resources::Limits;
+use crate::result::stands_on;
 use crate::run::{Logs, Run};
-use crate::schedule::{Ended, Schedule};
-use crate::survey::{self, Forced, Found, Survey};
-use crate::unit::{Shared, blocking};
-use crate::{ApplyError, Engine, EngineError, Executor, Local, Placed, Selection, journal, outputs, refuse};
+use crate::schedule::{self, Ended, Rules, Schedule};
+use crate::shared::{Shared, blocking};
+use crate::survey::{self, Forced, Found};
+use crate::{ApplyError, Engine, EngineError, Executor, Failure, Local, Placed, Selection, journal, outputs, refuse};
 
 /// The format of `apply.json` this imgc writes.
 pub const APPLIED_VERSION: u32 = 1;
@@ -26,8 +30,10 @@ pub const APPLIED_VERSION: u32 = 1;
 /// How a run goes about it.
 #[derive(Clone)]
 pub struct Options {
-    /// At most so many units run at once.
+    /// At most so many nodes run at once.
     pub jobs: NonZeroUsize,
+    /// What else they may use at once.
+    pub limits: Limits,
     /// Nodes that run even if their results are known, by address; an image or recipe stands for all that is in it.
     pub rerun: Vec<Address>,
     /// Whether known results are used.
@@ -36,6 +42,8 @@ pub struct Options {
     pub max_chain: Option<usize>,
     /// Whether what does not depend on a failed node goes on.
     pub keep_going: bool,
+    /// What becomes of the machine in which a step failed.
+    pub on_error: OnError,
     /// Fires on the first Ctrl-C: nothing more is started, running steps end and are kept. `Cx::cancel` is the second
     /// one: running steps are stopped too.
     pub stop: CancellationToken,
@@ -47,6 +55,33 @@ pub struct Options {
     pub budget: Option<u64>,
     /// Where chains run; none: on this machine.
     pub executor: Option<Arc<dyn Executor>>,
+}
+
+/// What becomes of the machine in which a step failed.
+#[derive(Clone, Default)]
+pub enum OnError {
+    /// It is thrown away.
+    #[default]
+    Stop,
+    /// It is parked where its backend can do that, for `imgc shell`.
+    Keep,
+    /// Somebody is asked; nothing starts meanwhile.
+    Ask(Ask),
+}
+
+/// Asks somebody what to do about a failure.
+#[derive(Clone)]
+pub struct Ask(pub Arc<dyn Fn(&Failure) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>);
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// As [`OnError::Stop`].
+    Stop,
+    /// As [`OnError::Keep`].
+    Keep,
+    /// The step runs again, from the layer that it stands on.
+    Retry,
 }
 
 /// Whether results of earlier runs are used.
@@ -65,7 +100,9 @@ impl Default for Options {
             rerun: Vec::new(),
             cache: CacheUse::Use,
             max_chain: None,
+            limits: Limits::default(),
             keep_going: false,
+            on_error: OnError::Stop,
             stop: CancellationToken::new(),
             out_dir: None,
             run: None,
@@ -86,6 +123,10 @@ pub struct Applied {
     pub nodes: Vec<NodeOutcome>,
     /// What was asked for, in the order of the selection.
     pub outputs: Vec<Placed>,
+    /// Until when the next apply would find all of this again if nothing changes, in seconds since 1970, as far as cache
+    /// policies have a say; none: for ever.
+    #[serde(default)]
+    pub fresh_until: Option<i64>,
     /// Findings: steps that left something else than the last time, with the same fingerprint.
     pub findings: Vec<String>,
 }
@@ -130,50 +171,108 @@ pub async fn apply(
     options: &Options,
     cx: &Cx,
 ) -> Result<Applied, ApplyError> {
+    let Finished { cx, shared, mut ended, sharing, lock } = run_plan(engine, plan, selection, options, cx).await?;
+    ended.check(selection)?;
+    let mut results = BTreeMap::new();
+    for target in &selection.targets {
+        let input = schedule::input(&shared, &mut ended.results, target.node)?;
+        results.insert(target.node, input.result);
+    }
+    let outputs = outputs::place(engine, plan, selection, &results, options.out_dir.as_deref(), &cx).await?;
+    let fresh = ended.done.iter().filter_map(|(id, done)| fresh_until(plan, *id, done.created)).min();
+    let applied = Applied {
+        version: APPLIED_VERSION,
+        run: options.run.as_ref().map(|run| run.id().to_owned()),
+        nodes: ended.outcomes(plan),
+        outputs,
+        fresh_until: fresh,
+        findings: ended.findings,
+    };
+    fail_point!("apply.placed");
+    drop(sharing);
+    finish(engine, options, &applied, &cx)?;
+    drop(lock);
+    Ok(applied)
+}
+
+/// A run that came to its end, well or not; what it finished is durable.
+pub(crate) struct Finished {
+    /// With the logs of the run in front of the events.
+    pub(crate) cx: Cx,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) ended: Ended,
+    /// What was found stays in the store for as long as this is held.
+    pub(crate) sharing: Sharing,
+    /// Of the package.
+    pub(crate) lock: Lease,
+}
+
+/// Runs what is selected and not known.
+pub(crate) async fn run_plan(
+    engine: &Engine,
+    plan: &Arc<Plan>,
+    selection: &Selection,
+    options: &Options,
+    cx: &Cx,
+) -> Result<Finished, ApplyError> {
     let refused = refuse::refusals(engine, plan, &selection.nodes);
-    let forced = Forced { cache: options.cache, rerun: survey::rerun(engine, plan, &options.rerun)? };
+    let forced = Forced::new(plan, selection, options.cache, &options.rerun)?;
     if refused.iter().any(|refused| refused.fault != Fault::Environment) {
         return Err(EngineError::Refused(refused).into());
     }
     let logs = Logs::new();
     let events = logs.sink(options.run.clone(), cx.events.clone());
     let journal = options.run.as_ref().map_or_else(|| cx.journal.clone(), |run| run.journal());
-    let cx = &Cx { events, journal, ..cx.clone() };
-    recover(engine, options.run.as_ref().and_then(|run| run.dir().parent()), cx).await;
+    let cx = Cx { events, journal, ..cx.clone() };
+    recover(engine, options.run.as_ref().and_then(|run| run.dir().parent()), &cx).await;
     let waits = Waits { stop: options.stop.clone(), cancel: cx.cancel.clone() };
     let name = format!("package {}", engine.package);
     let note = || cx.note("another imgc apply is running in this package; waiting for it to end");
     let lock = leased(&engine.store, &name, &waits, note).await.map_err(ApplyError::from)?;
     let sharing = share(engine).await?;
-    let survey = survey::survey(engine, plan, &selection.nodes, &forced, cx).await?;
+    let survey = survey::survey(engine, plan, selection, &forced, &cx).await?;
     refuse::refuse(refused, &survey)?;
-    let shared = shared(engine, plan, options, forced, logs, cx)?;
-    let ended = execute(&shared, &survey, options).await;
+    let publisher = engine.store.publisher().map_err(EngineError::store("cannot write to the store"))?;
+    let shared = Arc::new(Shared {
+        engine: engine.clone(),
+        plan: plan.clone(),
+        survey,
+        forced,
+        executor: options.executor.clone().unwrap_or_else(|| Arc::new(Local::new(engine.steps.clone()))),
+        max_chain: options.max_chain,
+        publisher: Some(publisher).into(),
+        logs,
+        run: options.run.clone(),
+        cx: cx.clone(),
+        // Fires with the caller's, and by itself when a node fails.
+        stop: options.stop.child_token(),
+    });
+    let ended = execute(&shared, selection, options).await;
     // Whatever happened, what was finished must be durable before anything is said.
     let published = shared.publish_all().await;
-    let mut ended = ended?;
+    let ended = ended?;
     published?;
     fail_point!("apply.published");
-    remember(engine, plan, &survey, &mut ended)?;
+    remember(&shared, &ended)?;
     fail_point!("apply.remembered");
-    ended.check(selection)?;
-    let outputs = outputs::place(engine, plan, selection, &ended.results, options.out_dir.as_deref(), cx).await?;
-    let applied = Applied {
-        version: APPLIED_VERSION,
-        run: options.run.as_ref().map(|run| run.id().to_owned()),
-        nodes: ended.outcomes(plan),
-        outputs,
-        findings: ended.findings,
+    Ok(Finished { cx, shared, ended, sharing, lock })
+}
+
+async fn execute(shared: &Arc<Shared>, selection: &Selection, options: &Options) -> Result<Ended, EngineError> {
+    for (id, _) in shared.survey.nodes().filter(|(id, _)| shared.survey.is_settled(*id)) {
+        shared.say_cached(id);
+    }
+    let rules = Rules {
+        jobs: options.jobs,
+        limits: options.limits.clone(),
+        keep_going: options.keep_going,
+        on_error: options.on_error.clone(),
     };
-    fail_point!("apply.placed");
-    drop(sharing);
-    finish(engine, options, &applied, cx)?;
-    drop(lock);
-    Ok(applied)
+    Schedule::new(shared.clone(), selection, rules).run().await
 }
 
 /// Keeps others from taking out of the store what this run finds in it.
-async fn share(engine: &Engine) -> Result<Sharing, EngineError> {
+pub(crate) async fn share(engine: &Engine) -> Result<Sharing, EngineError> {
     let store = engine.store.clone();
     blocking(move || store.share()).await?.map_err(EngineError::store("cannot use the store"))
 }
@@ -193,60 +292,31 @@ pub async fn recover(engine: &Engine, runs: Option<&Path>, cx: &Cx) {
     }
 }
 
-fn shared(
-    engine: &Engine,
-    plan: &Arc<Plan>,
-    options: &Options,
-    forced: Forced,
-    logs: Logs,
-    cx: &Cx,
-) -> Result<Arc<Shared>, EngineError> {
-    let executor = match &options.executor {
-        Some(executor) => executor.clone(),
-        None => Arc::new(Local::new(engine.steps.clone())),
-    };
-    let publisher = engine.store.publisher().map_err(EngineError::store("cannot write to the store"))?;
-    Ok(Arc::new(Shared {
-        engine: engine.clone(),
-        plan: plan.clone(),
-        forced,
-        executor,
-        max_chain: options.max_chain,
-        publisher: Some(publisher).into(),
-        logs,
-        run: options.run.clone(),
-        cx: cx.clone(),
-        // Fires with the caller's, and by itself when a node fails.
-        stop: options.stop.child_token(),
-    }))
-}
-
-async fn execute(shared: &Arc<Shared>, survey: &Survey, options: &Options) -> Result<Ended, EngineError> {
-    for (id, found) in survey.nodes() {
-        if let Found::Hit { .. } = found {
-            shared.say_cached(id);
-        }
-    }
-    Schedule::new(shared.clone(), survey).run(options.jobs, options.keep_going).await
-}
-
-/// Keeps the specs of what ran and of what was found: a later miss is explained by what was in use last, not by what
-/// ran last.
-fn remember(engine: &Engine, plan: &Plan, survey: &Survey, ended: &mut Ended) -> Result<(), EngineError> {
+/// Keeps the specs of what was found: a later miss is explained by what was in use last, not by what ran last. Where
+/// commits cost something it also counts which layers were of use. What ran has been kept already.
+fn remember(shared: &Shared, ended: &Ended) -> Result<(), EngineError> {
+    let (plan, survey) = (&shared.plan, &shared.survey);
+    let stood: BTreeSet<NodeId> = ended.heads.iter().filter_map(|id| stands_on(&plan.node(*id).work)).collect();
+    let mut memories = Vec::new();
     for (id, found) in survey.nodes() {
         let Found::Hit { fingerprint, .. } = found else { continue };
-        let address = &plan.node(id).address;
-        if survey.remembered(address).is_none_or(|old| old.fingerprint != *fingerprint) {
-            let states = parent_states(plan, id, |p| survey.state(engine, plan, p)).unwrap_or_default();
-            let memory = Memory { fingerprint: *fingerprint, spec: imgc_plan::spec(plan, id, &states), cost_ms: None };
-            ended.memories.push((address.clone(), memory));
+        let node = plan.node(id);
+        let counts = !ended.heads.is_empty() && commits_cost(shared, id);
+        if !counts && survey.remembered(&node.address).is_some_and(|old| old.fingerprint == *fingerprint) {
+            continue;
         }
+        let states = survey.input_states(id).unwrap_or_default();
+        let spec = imgc_plan::spec(plan, id, &states);
+        let mut memory: Memory = shared.memory(id, *fingerprint, spec, History::default());
+        memory.history.stood += u32::from(stood.contains(&id));
+        memories.push((node.address.clone(), memory));
     }
-    for (address, memory) in &mut ended.memories {
-        let known = || survey.remembered(address).and_then(Remembered::cost);
-        memory.cost_ms = memory.cost_ms.or_else(|| u64::try_from(known()?.as_millis()).ok());
-    }
-    remember::write(engine, &ended.memories)
+    remember::write(&shared.engine, &memories)
+}
+
+fn commits_cost(shared: &Shared, id: NodeId) -> bool {
+    let backend = shared.engine.backends.get(shared.plan.node(id).backend.as_str());
+    backend.is_some_and(|backend| backend.offers().commit != CommitCost::Free)
 }
 
 fn finish(engine: &Engine, options: &Options, applied: &Applied, cx: &Cx) -> Result<(), EngineError> {

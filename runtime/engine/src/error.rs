@@ -20,6 +20,14 @@ pub enum EngineError {
         /// The nearest names there are.
         near: Vec<String>,
     },
+    /// `--rerun` names something that the command does not build.
+    #[error("`{name}` is not among what is built: {}", quoted(.targets))]
+    RerunOutside {
+        /// As it was given.
+        name: String,
+        /// What is built.
+        targets: Vec<String>,
+    },
     /// A step whose machine cannot be opened, since what it stands on was never built or was dropped.
     #[error("{message}")]
     NotThere {
@@ -137,6 +145,8 @@ pub struct Failure {
     pub last_lines: Vec<String>,
     /// The whole output.
     pub log: Option<PathBuf>,
+    /// What its machine was parked as, for `imgc shell`; none where it is gone.
+    pub parked: Option<String>,
 }
 
 impl EngineError {
@@ -159,9 +169,11 @@ impl EngineError {
                 let faults = || refused.iter().map(|r| r.fault);
                 faults().find(|f| *f == Fault::Program).or_else(|| faults().next()).unwrap_or(Fault::Internal)
             }
-            Self::UnknownName { .. } | Self::UnknownSource { .. } | Self::NotLocked { .. } | Self::NotThere { .. } => {
-                Fault::Program
-            }
+            Self::UnknownName { .. }
+            | Self::UnknownSource { .. }
+            | Self::NotLocked { .. }
+            | Self::NotThere { .. }
+            | Self::RerunOutside { .. } => Fault::Program,
             Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => source.fault(),
             Self::Store { .. } | Self::Io { .. } => Fault::Environment,
             Self::Interrupted => Fault::Interrupted,
@@ -181,6 +193,7 @@ impl EngineError {
                 Some("run the command without --locked once to add it, and commit imgc.lock".to_owned())
             }
             Self::NotThere { help, .. } => Some(help.clone()),
+            Self::RerunOutside { name, .. } => Some(format!("name `{name}` as a target too, or leave out --rerun")),
             Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => {
                 source.help().map(str::to_owned)
             }

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use imgc_backend::{
-    Backend, BackendError, CameUp, Channel, Close, Cx, Event, Keep, Layer, Machine, MachineSpec, Output, Stream,
+    Backend, BackendError, CameUp, Channel, Close, Closed, Cx, Event, Keep, Layer, Machine, MachineSpec, Output, Stream,
 };
 use imgc_plan::{Fingerprint, Node};
 
@@ -77,19 +78,73 @@ pub struct StepJob<'a> {
     /// Its fingerprint, with the states its parents have now.
     pub fingerprint: Fingerprint,
     /// Whether its layer goes into the store.
-    pub keep: Keep,
+    pub commit: Commit,
+}
+
+/// Whether what a step left becomes a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Commit {
+    /// It does.
+    Always,
+    /// It does not: the machine goes on, or is thrown away.
+    Never,
+    /// Where that costs less than it is worth.
+    If(Worth),
+}
+
+/// What a layer is worth: the chance that a later run begins on it, times what it saves then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Worth {
+    /// What the commit takes, by history or by the word of its backend.
+    pub cost: Duration,
+    /// Between 0 and 1.
+    pub chance: f64,
+    /// How long the steps took since the last layer, without the step at hand.
+    pub since: Duration,
+}
+
+impl Commit {
+    /// The decision for a step that took so long.
+    pub fn is_due(self, took: Duration) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::If(Worth { cost, chance, since }) => cost.as_secs_f64() < chance * (since + took).as_secs_f64(),
+        }
+    }
+}
+
+/// Where a chain is to stand before a step.
+#[derive(Debug, Clone, Copy)]
+pub enum Stand<'a> {
+    /// On a layer; the chain need not be there already.
+    On(&'a Layer),
+    /// Where the step with this fingerprint left it, without a layer.
+    After(Fingerprint),
+}
+
+/// What a step left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The layer; none where it was not committed.
+    pub layer: Option<Layer>,
+    /// How long the commit took.
+    pub commit: Duration,
 }
 
 /// A linear run of steps.
 #[async_trait::async_trait]
 pub trait Chain: Send {
-    /// Runs a step on a layer and keeps what it left. `on` need not be what the last step of the chain left.
+    /// Runs a step and keeps what it left as its job says.
     ///
-    /// After an error the chain stands nowhere: the next step starts from its layer.
-    async fn run(&mut self, on: &Layer, job: StepJob<'_>, cx: &Cx) -> Result<Layer, BackendError>;
+    /// After an error the chain stands nowhere but can still be parked: the next step must start from a layer.
+    async fn run(&mut self, stand: Stand<'_>, job: StepJob<'_>, cx: &Cx) -> Result<Ran, BackendError>;
 
-    /// Ends the chain; nothing of it is left running, whatever the result.
-    async fn end(self: Box<Self>, cx: &Cx) -> Result<(), BackendError>;
+    /// Keeps what has happened since the last layer.
+    async fn commit(&mut self, step: Fingerprint, cx: &Cx) -> Result<Ran, BackendError>;
+
+    /// Ends the chain; nothing of it is left running, whatever the result, unless it was parked.
+    async fn end(self: Box<Self>, how: Close, cx: &Cx) -> Result<Closed, BackendError>;
 }
 
 /// Runs chains on this machine.
@@ -116,67 +171,88 @@ struct LocalChain {
     open: Option<Open>,
 }
 
-/// A machine, the layer it stands on and how many steps it has run.
+/// A machine, where it stands and how many steps it has run.
 struct Open {
     machine: Box<dyn Machine>,
-    on: Layer,
+    at: At,
     steps: usize,
+}
+
+/// Where a machine stands.
+enum At {
+    Layer(Layer),
+    After(Fingerprint),
+    /// In the middle of a step that failed.
+    Nowhere,
 }
 
 #[async_trait::async_trait]
 impl Chain for LocalChain {
-    async fn run(&mut self, on: &Layer, job: StepJob<'_>, cx: &Cx) -> Result<Layer, BackendError> {
-        let mut open = self.standing_on(on, cx).await?;
-        match step(self.steps.as_ref(), &mut open, job, cx).await {
-            Ok(layer) => {
-                open.on = layer.clone();
-                open.steps += 1;
-                self.open = Some(open);
-                Ok(layer)
-            }
-            Err(error) => {
-                // The step's own error is the one to tell, not what closing made of it.
-                let _ = open.machine.close(Close::Discard, cx).await;
-                Err(error)
-            }
+    async fn run(&mut self, stand: Stand<'_>, job: StepJob<'_>, cx: &Cx) -> Result<Ran, BackendError> {
+        let mut open = self.standing(stand, cx).await?;
+        open.at = At::Nowhere;
+        let open = self.open.insert(open);
+        let begun = Instant::now();
+        step(self.steps.as_ref(), open, job, cx).await?;
+        open.steps += 1;
+        open.at = At::After(job.fingerprint);
+        if job.commit.is_due(begun.elapsed()) {
+            return self.commit(job.fingerprint, cx).await;
         }
+        Ok(Ran { layer: None, commit: Duration::ZERO })
     }
 
-    async fn end(mut self: Box<Self>, cx: &Cx) -> Result<(), BackendError> {
-        self.close(cx).await
+    async fn commit(&mut self, step: Fingerprint, cx: &Cx) -> Result<Ran, BackendError> {
+        let begun = Instant::now();
+        let open = self.open.as_mut().filter(|open| matches!(open.at, At::After(at) if at == step));
+        let open = open.ok_or_else(nowhere)?;
+        open.at = At::Nowhere;
+        let layer = open.machine.commit(&step, Keep::Layer, cx).await?;
+        open.at = At::Layer(layer.clone());
+        Ok(Ran { layer: Some(layer), commit: begun.elapsed() })
+    }
+
+    async fn end(mut self: Box<Self>, how: Close, cx: &Cx) -> Result<Closed, BackendError> {
+        match self.open.take() {
+            Some(open) => open.machine.close(how, cx).await,
+            None => Ok(Closed::Gone),
+        }
     }
 }
 
 impl LocalChain {
-    /// The machine that stands on `on`: the open one where it does, else a new one.
-    async fn standing_on(&mut self, on: &Layer, cx: &Cx) -> Result<Open, BackendError> {
-        let fits = |open: &Open| open.on == *on && self.spec.max_steps.is_none_or(|max| open.steps < max);
+    /// The machine that stands there: the open one where it does, else a new one.
+    async fn standing(&mut self, stand: Stand<'_>, cx: &Cx) -> Result<Open, BackendError> {
+        let fits = |open: &Open| match (stand, &open.at) {
+            (Stand::On(on), At::Layer(at)) => on == at && self.spec.max_steps.is_none_or(|max| open.steps < max),
+            (Stand::After(step), At::After(at)) => step == *at,
+            (Stand::On(_) | Stand::After(_), _) => false,
+        };
         if let Some(open) = self.open.take_if(|open| fits(open)) {
             return Ok(open);
         }
-        self.close(cx).await?;
-        let (machine, came_up) = self.spec.backend.open(on, &self.spec.machine, cx).await?;
+        let Stand::On(layer) = stand else { return Err(nowhere()) };
+        if let Some(open) = self.open.take() {
+            open.machine.close(Close::Discard, cx).await?;
+        }
+        let (machine, came_up) = self.spec.backend.open(layer, &self.spec.machine, cx).await?;
         if let CameUp::Started { why: Some(why) } = came_up {
             cx.note(format!("the machine was started anew: {why}"));
         }
-        Ok(Open { machine, on: on.clone(), steps: 0 })
-    }
-
-    async fn close(&mut self, cx: &Cx) -> Result<(), BackendError> {
-        match self.open.take() {
-            Some(open) => open.machine.close(Close::Discard, cx).await.map(drop),
-            None => Ok(()),
-        }
+        Ok(Open { machine, at: At::Layer(layer.clone()), steps: 0 })
     }
 }
 
-async fn step(steps: &dyn StepRunner, open: &mut Open, job: StepJob<'_>, cx: &Cx) -> Result<Layer, BackendError> {
+fn nowhere() -> BackendError {
+    BackendError::Internal { message: "a machine does not stand where the next step begins".to_owned() }
+}
+
+async fn step(steps: &dyn StepRunner, open: &mut Open, job: StepJob<'_>, cx: &Cx) -> Result<(), BackendError> {
     let channel = open.machine.channel(cx).await?;
     let output = |stream: Stream, bytes: &[u8]| {
         if let Some(node) = cx.node {
             cx.events.send(Event::Output { node, stream, bytes: bytes.to_owned() });
         }
     };
-    steps.run(job.node, channel, cx, &output).await?;
-    open.machine.commit(&job.fingerprint, job.keep, cx).await
+    steps.run(job.node, channel, cx, &output).await
 }

@@ -1,15 +1,17 @@
 //! What an apply would do, and why: computed from a plan and a store, without running anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::LazyCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imgc_backend::Cx;
 use imgc_plan::{Address, NodeId, Plan, spec};
+use serde::Serialize;
 
-use crate::explain::{Cause, Renames, cause};
+use crate::estimate::{Durations, Estimate};
+use crate::explain::{Cause, Explainer};
 use crate::refuse;
 use crate::remember::Remembered;
-use crate::result::parent_states;
 use crate::survey::{self, Forced, Found, Survey, Why};
 use crate::{Engine, EngineError, Options, Refused, Selection};
 
@@ -26,7 +28,8 @@ pub struct Forecast {
     pub cached: usize,
     /// How many may run or be found, depending on what those before them leave.
     pub pending: usize,
-    /// The longest path through all that will or may run, as far as durations are known; none where none is.
+    /// How long all that will or may run takes with the jobs there are, as far as durations are known; none where none
+    /// is.
     pub estimate: Option<Duration>,
 }
 
@@ -41,18 +44,24 @@ pub struct NodeForecast {
     pub standing: Standing,
     /// How long it took when it last ran.
     pub took: Option<Duration>,
+    /// How long it will take if it runs, by its own history or that of its kind.
+    pub expected: Option<Duration>,
 }
 
 /// Where a node stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "standing", rename_all = "snake_case")]
 pub enum Standing {
     /// `=`: its result is in the store.
     Cached,
+    /// `=`: its result is not in the store, but nothing that runs needs it.
+    Unneeded,
     /// `+`: nothing was ever built under this address.
     New,
     /// `~`: it will run.
     Changed {
         /// Why.
+        #[serde(flatten)]
         cause: Cause,
         /// How many nodes stand below it and will or may run because of it.
         following: usize,
@@ -82,57 +91,90 @@ pub async fn forecast(
     options: &Options,
     cx: &Cx,
 ) -> Result<Forecast, EngineError> {
-    let forced = Forced { cache: options.cache, rerun: survey::rerun(engine, plan, &options.rerun)? };
-    let survey = survey::survey(engine, plan, &selection.nodes, &forced, cx).await?;
-    let mut nodes = standings(engine, plan, &survey);
-    count_following(&mut nodes);
-    let count = |is: fn(&Standing) -> bool| nodes.iter().filter(|node| is(&node.standing)).count();
-    let cached = count(|s| *s == Standing::Cached);
-    let pending = count(|s| matches!(s, Standing::Pending { new: false, .. }));
-    let estimate = estimate(plan, &nodes);
-    let refused = refuse::harmful(refuse::refusals(engine, plan, &selection.nodes), &survey);
-    Ok(Forecast { to_run: nodes.len() - cached - pending, refused, cached, pending, estimate, nodes })
+    let forced = Forced::new(plan, selection, options.cache, &options.rerun)?;
+    let survey = survey::survey(engine, plan, selection, &forced, cx).await?;
+    Ok(of_survey(engine, plan, selection, &survey, options, cx))
 }
 
-fn standings(engine: &Engine, plan: &Plan, survey: &Survey) -> Vec<NodeForecast> {
-    let renames = Renames::new(plan, survey.all_remembered());
+/// The forecast from what the store knows.
+pub(crate) fn of_survey(
+    engine: &Engine,
+    plan: &Plan,
+    selection: &Selection,
+    survey: &Survey,
+    options: &Options,
+    cx: &Cx,
+) -> Forecast {
+    let mut nodes = standings(plan, survey, cx);
+    count_following(&mut nodes);
+    let count = |is: fn(&Standing) -> bool| nodes.iter().filter(|node| is(&node.standing)).count();
+    let cached = count(|s| matches!(s, Standing::Cached | Standing::Unneeded));
+    let pending = count(|s| matches!(s, Standing::Pending { new: false, .. }));
+    let refused = refuse::harmful(refuse::refusals(engine, plan, &selection.nodes), survey);
+    let to_run = nodes.len() - cached - pending;
+    let mut forecast = Forecast { to_run, refused, cached, pending, estimate: None, nodes };
+    forecast.estimate = Estimate::new(plan, &forecast, options.jobs).total();
+    forecast
+}
+
+fn standings(plan: &Plan, survey: &Survey, cx: &Cx) -> Vec<NodeForecast> {
+    let explainer = LazyCell::new(|| Explainer::new(plan, &cx.package, survey.all_remembered()));
+    let durations = Durations::new(plan, survey.all_remembered());
     // The first cause of each node that runs because of its parents.
     let mut causes: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     let mut nodes = Vec::new();
     for (id, found) in survey.nodes() {
         let address = plan.node(id).address.clone();
-        let above = plan.parents(id).into_iter().find_map(|parent| causes.get(&parent).copied());
+        let old = survey.remembered(&address);
+        let above = || survey.facts.parents(id).iter().find_map(|parent| causes.get(parent).copied());
+        let because = |cause| Standing::Changed { cause, following: 0 };
         let standing = match found {
             Found::Hit { .. } => Standing::Cached,
-            Found::Open { below } => Standing::Pending { below: *below, new: survey.remembered(&address).is_none() },
-            Found::Miss { why, .. } => match (why, above) {
-                (Why::Rerun, _) => Standing::Changed { cause: Cause::Rerun, following: 0 },
-                (Why::NoCache, _) => Standing::Changed { cause: Cause::NoCache, following: 0 },
-                (Why::Gone, _) => Standing::Changed { cause: Cause::Evicted, following: 0 },
-                (Why::Unknown, Some(below)) => Standing::Follows { below },
-                (Why::Unknown, None) => {
-                    let states = parent_states(plan, id, |p| survey.state(engine, plan, p)).unwrap_or_default();
-                    let old = survey.remembered(&address);
-                    match cause(plan, id, &spec(plan, id, &states), old, &renames) {
-                        Cause::New => Standing::New,
-                        cause @ (Cause::Renamed { .. }
-                        | Cause::Field { .. }
-                        | Cause::Evicted
-                        | Cause::Rerun
-                        | Cause::NoCache) => Standing::Changed { cause, following: 0 },
-                    }
-                }
+            Found::Miss { needed: false, .. } => Standing::Unneeded,
+            Found::Open { below } => {
+                let below = causes.get(below).copied().unwrap_or(*below);
+                Standing::Pending { below, new: old.is_none() }
+            }
+            Found::Miss { why, .. } => match why {
+                Why::Rerun => because(Cause::Rerun),
+                Why::NoCache => because(Cause::NoCache),
+                Why::Never => because(Cause::Never),
+                Why::Expired => because(Cause::Expired),
+                Why::Below(parent) => match above() {
+                    Some(below) => Standing::Follows { below },
+                    None => because(Cause::Anew { address: plan.node(*parent).address.clone() }),
+                },
+                Why::Gone => because(Cause::Evicted),
+                Why::Unknown => own_or_above(plan, survey, &explainer, id, above()),
             },
         };
         match &standing {
-            Standing::Cached => {}
+            Standing::Cached | Standing::Unneeded => {}
             Standing::New | Standing::Changed { .. } => drop(causes.insert(id, id)),
             Standing::Pending { below, .. } | Standing::Follows { below } => drop(causes.insert(id, *below)),
         }
-        let took = survey.remembered(&address).and_then(Remembered::cost);
-        nodes.push(NodeForecast { node: id, address, standing, took });
+        let expected = if standing == Standing::Cached { None } else { durations.of(plan, id) };
+        let took = old.and_then(Remembered::cost);
+        nodes.push(NodeForecast { node: id, address, standing, took, expected });
     }
     nodes
+}
+
+/// Of a node that is not in the index: its own change comes first, else it follows from what runs above it.
+fn own_or_above(
+    plan: &Plan,
+    survey: &Survey,
+    explainer: &Explainer<'_>,
+    id: NodeId,
+    above: Option<NodeId>,
+) -> Standing {
+    let Some(states) = survey.input_states(id) else { return Standing::New };
+    let cause = explainer.cause(id, &spec(plan, id, &states), survey.remembered(&plan.node(id).address));
+    match (&cause, above) {
+        (Cause::Parent { .. } | Cause::New | Cause::Renamed { .. }, Some(below)) => Standing::Follows { below },
+        (Cause::New, None) => Standing::New,
+        (_, _) => Standing::Changed { cause, following: 0 },
+    }
 }
 
 fn count_following(nodes: &mut [NodeForecast]) {
@@ -140,7 +182,7 @@ fn count_following(nodes: &mut [NodeForecast]) {
     for node in nodes.iter() {
         match &node.standing {
             Standing::Pending { below, .. } | Standing::Follows { below } => *counts.entry(*below).or_default() += 1,
-            Standing::Cached | Standing::New | Standing::Changed { .. } => {}
+            Standing::Cached | Standing::Unneeded | Standing::New | Standing::Changed { .. } => {}
         }
     }
     for node in nodes {
@@ -148,17 +190,4 @@ fn count_following(nodes: &mut [NodeForecast]) {
             *following = counts.get(&node.node).copied().unwrap_or_default();
         }
     }
-}
-
-/// The longest path of known durations through the nodes that will or may run.
-fn estimate(plan: &Plan, nodes: &[NodeForecast]) -> Option<Duration> {
-    let mut ends: BTreeMap<NodeId, Duration> = BTreeMap::new();
-    let mut known = BTreeSet::new();
-    for node in nodes.iter().filter(|node| node.standing != Standing::Cached) {
-        let parents = plan.parents(node.node);
-        let start = parents.iter().filter_map(|p| ends.get(p)).max().copied().unwrap_or_default();
-        ends.insert(node.node, start + node.took.unwrap_or_default());
-        known.extend(node.took.map(|_| node.node));
-    }
-    if known.is_empty() { None } else { ends.into_values().max() }
 }

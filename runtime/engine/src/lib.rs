@@ -5,23 +5,30 @@
 //! [`Executor`]; it knows neither syntax nor what any step does.
 
 pub mod apply;
+mod chains;
 pub mod error;
+pub mod estimate;
 pub mod executor;
 pub mod explain;
+mod facts;
 pub mod forecast;
 pub mod journal;
 mod lease;
+mod lines;
 pub mod lock;
 pub mod open;
 pub mod outputs;
 mod refuse;
 mod remember;
+pub mod resources;
 mod result;
 pub mod run;
 mod schedule;
 pub mod select;
+mod shared;
 mod survey;
-mod unit;
+mod task;
+pub mod tests_of_images;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,16 +36,21 @@ use std::sync::Arc;
 use imgc_backend::Backend;
 use imgc_store::Store;
 
-pub use apply::{Applied, CacheUse, NodeOutcome, Options, Outcome, apply, recover};
+pub use apply::{Answer, Applied, Ask, CacheUse, NodeOutcome, OnError, Options, Outcome, apply, recover};
 pub use error::{ApplyError, EngineError, Failure, Refused};
-pub use executor::{Chain, ChainSpec, Executor, Local, StepEnvironment, StepJob, StepRunner};
-pub use explain::Cause;
+pub use estimate::Estimate;
+pub use executor::{
+    Chain, ChainSpec, Commit, Executor, Local, Ran, Stand, StepEnvironment, StepJob, StepRunner, Worth,
+};
+pub use explain::{Cause, Explanation};
 pub use forecast::{Forecast, NodeForecast, Standing, forecast};
 pub use lock::{LockChange, LockMode, lock_sources};
 pub use open::{Moment, Opened, open_at};
 pub use outputs::Placed;
+pub use resources::Limits;
 pub use run::Run;
 pub use select::{Selection, Target, select};
+pub use tests_of_images::{TestOutcome, TestResult, run_tests, select_tests};
 
 /// Every backend there is, by the name that plans use.
 pub type Backends = BTreeMap<&'static str, Arc<dyn Backend>>;

@@ -2,17 +2,15 @@
 //!
 //! Nothing of it is kept: whoever opens it closes it with [`imgc_backend::Close::Discard`].
 
-use std::collections::BTreeSet;
-
 use imgc_backend::{CameUp, Cx, Layer, Machine, MachineSpec};
 use imgc_plan::{Node, NodeId, Plan, node::Work};
 use imgc_store::Sharing;
 
+use crate::apply::share;
 use crate::executor::StepEnvironment;
 use crate::select::ancestors;
-use crate::survey::{self, Forced, Found};
-use crate::unit::blocking;
-use crate::{CacheUse, Engine, EngineError, select};
+use crate::survey::{self, Forced};
+use crate::{Engine, EngineError, Selection, Target, select};
 
 /// Where a machine is to stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,21 +77,13 @@ fn find(plan: &Plan, address: &str) -> Result<NodeId, EngineError> {
     })
 }
 
-async fn share(engine: &Engine) -> Result<Sharing, EngineError> {
-    let store = engine.store.clone();
-    blocking(move || store.share()).await?.map_err(EngineError::store("cannot use the store"))
-}
-
 /// The layer that a node left, which must be in the store.
 async fn layer(engine: &Engine, plan: &Plan, on: NodeId, cx: &Cx) -> Result<Layer, EngineError> {
-    let forced = Forced { cache: CacheUse::Use, rerun: BTreeSet::new() };
-    let nodes = ancestors(plan, std::iter::once(on));
-    let survey = survey::survey(engine, plan, &nodes, &forced, cx).await?;
-    let found = survey.nodes().find(|(id, _)| *id == on).and_then(|(_, found)| match found {
-        Found::Hit { result, .. } => result.layer().cloned(),
-        Found::Miss { .. } | Found::Open { .. } => None,
-    });
     let address = &plan.node(on).address;
+    let target = Target { name: address.0.clone(), node: on, file: None };
+    let selection = Selection { nodes: ancestors(plan, std::iter::once(on)), targets: vec![target] };
+    let survey = survey::survey(engine, plan, &selection, &Forced::none(), cx).await?;
+    let found = survey.result(plan, on).and_then(|result| result.layer().cloned());
     found.ok_or_else(|| EngineError::NotThere {
         message: format!("what `{address}` leaves is not in the store"),
         help: format!("build it first: `imgc apply '{address}'`"),

@@ -12,7 +12,7 @@ use imgc_store::{Object, StatCache, Store, fail_point};
 use serde::{Deserialize, Serialize};
 
 use crate::result::NodeResult;
-use crate::unit::blocking;
+use crate::shared::blocking;
 use crate::{Engine, EngineError, Selection, Target};
 
 /// Something that was asked for, and where it is.
@@ -78,6 +78,7 @@ fn placed(
     let (artifact, layers) = match results.get(&target.node).map(Arc::as_ref) {
         Some(NodeResult::Artifact(artifact)) => (Some(artifact.clone()), 0),
         Some(NodeResult::Layer(layer)) => (None, layer.chain.len()),
+        Some(NodeResult::Passed(_)) => (None, 0),
         None => return Err(EngineError::Internal { message: format!("`{}` was not built", node.address) }),
     };
     let has_file = artifact.as_ref().is_some_and(|artifact| artifact.path.is_some());

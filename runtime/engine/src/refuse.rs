@@ -23,7 +23,7 @@ pub(crate) fn refuse(refused: Vec<Refused>, survey: &Survey) -> Result<(), Engin
 
 /// Those that stand in the way of an apply.
 pub(crate) fn harmful(mut refused: Vec<Refused>, survey: &Survey) -> Vec<Refused> {
-    refused.retain(|refused| refused.fault != Fault::Environment || !survey.is_hit(refused.node));
+    refused.retain(|refused| refused.fault != Fault::Environment || !survey.is_settled(refused.node));
     refused
 }
 

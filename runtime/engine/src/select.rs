@@ -109,7 +109,7 @@ pub(crate) fn ancestors(plan: &Plan, wanted: impl Iterator<Item = NodeId>) -> BT
 }
 
 /// At most three names that are like `name`, the likest first.
-fn near(plan: &Plan, all: &[Target], name: &str) -> Vec<String> {
+pub(crate) fn near(plan: &Plan, all: &[Target], name: &str) -> Vec<String> {
     let outputs = plan.outputs.iter().map(|o| o.name.as_str()).chain(all.iter().map(|t| t.name.as_str()));
     let images = plan.images.iter().map(|i| i.address.0.as_str());
     let nodes = plan.nodes.iter().map(|n| n.address.0.as_str());

@@ -1,18 +1,23 @@
 //! What the store already knows of a plan: the walk that forecast and apply both begin with.
+//!
+//! It goes through the selected nodes twice: forwards for what is known of each, backwards for what is needed. A result
+//! that is missing matters only where something has to be built from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use imgc_backend::{Cx, Layer, Presence, States};
-use imgc_plan::{Address, Fingerprint, NodeId, Plan, State, fingerprint, node::Work};
-use imgc_store::Payload;
+use imgc_backend::{Cx, Layer, Presence};
+use imgc_plan::{Address, Fingerprint, NodeId, Plan, State, fingerprint};
+use imgc_store::IndexEntry;
 
+use crate::facts::{Facts, is_expired};
 use crate::remember::{self, Remembered};
-use crate::result::{NodeResult, parent_states, stands_on};
-use crate::{CacheUse, Engine, EngineError};
+use crate::result::{Known, NodeResult, stands_on};
+use crate::{CacheUse, Engine, EngineError, Selection};
 
 /// What is known of the selected nodes before anything runs.
 pub(crate) struct Survey {
+    pub(crate) facts: Arc<Facts>,
     found: BTreeMap<NodeId, Found>,
     remembered: HashMap<Address, Remembered>,
 }
@@ -20,9 +25,18 @@ pub(crate) struct Survey {
 /// What is known of one node.
 pub(crate) enum Found {
     /// Its result is in the store and can be used.
-    Hit { fingerprint: Fingerprint, result: Arc<NodeResult> },
-    /// It has to run.
-    Miss { fingerprint: Fingerprint, why: Why },
+    Hit { fingerprint: Fingerprint, known: Arc<Known> },
+    /// It is not, or it has to run nevertheless.
+    Miss {
+        fingerprint: Fingerprint,
+        why: Why,
+        /// Where it is certain what state it will leave.
+        state: Option<State>,
+        /// What the index has, where only the bytes are gone.
+        known: Option<Arc<Known>>,
+        /// Whether something has to be built from it. If not, it does not run.
+        needed: bool,
+    },
     /// The state of a parent is not known: below this miss.
     Open { below: NodeId },
 }
@@ -34,10 +48,26 @@ pub(crate) enum Why {
     Unknown,
     /// The index has an entry, the bytes are gone.
     Gone,
-    /// `--rerun` names it, or it stands below one that is rerun and whose state would not show that.
+    /// `--rerun` names it.
     Rerun,
     /// `--no-cache`.
     NoCache,
+    /// Its policy is `never`.
+    Never,
+    /// Its policy is `ttl`, and its time has passed.
+    Expired,
+    /// It stands below one that runs anew without a trace in its state.
+    Below(NodeId),
+}
+
+impl Why {
+    /// Whether it runs although its result may be known.
+    pub(crate) fn is_anew(self) -> bool {
+        match self {
+            Self::Unknown | Self::Gone => false,
+            Self::Rerun | Self::NoCache | Self::Never | Self::Expired | Self::Below(_) => true,
+        }
+    }
 }
 
 impl Survey {
@@ -46,9 +76,26 @@ impl Survey {
         self.found.iter().map(|(id, found)| (*id, found))
     }
 
-    /// Whether the result of a node is in the store and can be used.
-    pub(crate) fn is_hit(&self, id: NodeId) -> bool {
-        matches!(self.found.get(&id), Some(Found::Hit { .. }))
+    /// The selected nodes that will or may run, in dependency order.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (NodeId, &Found)> {
+        self.nodes().filter(|(_, found)| match found {
+            Found::Hit { .. } => false,
+            Found::Miss { needed, .. } => *needed,
+            Found::Open { .. } => true,
+        })
+    }
+
+    /// Whether a node will not run: its result is there, or nothing needs it.
+    pub(crate) fn is_settled(&self, id: NodeId) -> bool {
+        match self.found.get(&id) {
+            Some(Found::Hit { .. } | Found::Miss { needed: false, .. }) => true,
+            Some(Found::Miss { .. } | Found::Open { .. }) | None => false,
+        }
+    }
+
+    /// The whole result of a hit.
+    pub(crate) fn result(&self, plan: &Plan, id: NodeId) -> Option<NodeResult> {
+        whole(&self.found, plan, id)
     }
 
     /// What was kept under the address of a node.
@@ -62,12 +109,39 @@ impl Survey {
     }
 
     /// The state of a node as far as it is known before anything runs.
-    pub(crate) fn state(&self, engine: &Engine, plan: &Plan, id: NodeId) -> Option<State> {
-        match self.found.get(&id)? {
-            Found::Hit { result, .. } => Some(result.state()),
-            Found::Miss { fingerprint, .. } => is_made(engine, plan, id).then_some(State::Made(*fingerprint)),
-            Found::Open { .. } => None,
-        }
+    pub(crate) fn state(&self, id: NodeId) -> Option<State> {
+        state(&self.found, id)
+    }
+
+    /// The states of a node's inputs; none where one of them is not known.
+    pub(crate) fn input_states(&self, id: NodeId) -> Option<Vec<State>> {
+        self.facts.inputs(id).iter().map(|parent| self.state(*parent)).collect()
+    }
+}
+
+fn state(found: &BTreeMap<NodeId, Found>, id: NodeId) -> Option<State> {
+    match found.get(&id)? {
+        Found::Hit { known, .. } => Some(known.state),
+        Found::Miss { state, .. } => *state,
+        Found::Open { .. } => None,
+    }
+}
+
+fn whole(found: &BTreeMap<NodeId, Found>, plan: &Plan, id: NodeId) -> Option<NodeResult> {
+    let Some(Found::Hit { known, .. }) = found.get(&id) else { return None };
+    let mut at = id;
+    known.whole(|| {
+        at = stands_on(&plan.node(at).work)?;
+        known_of(found, at).map(Arc::as_ref)
+    })
+}
+
+/// What the index has for a node, whether the bytes are there or not.
+fn known_of(found: &BTreeMap<NodeId, Found>, id: NodeId) -> Option<&Arc<Known>> {
+    match found.get(&id)? {
+        Found::Hit { known, .. } => Some(known),
+        Found::Miss { known, .. } => known.as_ref(),
+        Found::Open { .. } => None,
     }
 }
 
@@ -78,51 +152,50 @@ pub(crate) struct Forced {
 }
 
 impl Forced {
-    pub(crate) fn why(&self, id: NodeId) -> Option<Why> {
+    /// As `--rerun` and `--no-cache` say.
+    ///
+    /// A name of `--rerun` stands for a node, or for all nodes whose address is below it (`web`, `web/nginx`).
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownName`], [`EngineError::RerunOutside`].
+    pub(crate) fn new(
+        plan: &Plan,
+        selection: &Selection,
+        cache: CacheUse,
+        names: &[Address],
+    ) -> Result<Self, EngineError> {
+        let mut rerun = BTreeSet::new();
+        for name in names {
+            let below = format!("{}/", name.0);
+            let is_meant = |id: &NodeId| {
+                let address = &plan.node(*id).address;
+                address == name || address.0.starts_with(&below)
+            };
+            let (inside, outside): (Vec<_>, Vec<_>) =
+                plan.ids().filter(is_meant).partition(|id| selection.nodes.contains(id));
+            if inside.is_empty() && outside.is_empty() {
+                let near = crate::select::near(plan, &[], &name.0);
+                return Err(EngineError::UnknownName { name: name.0.clone(), near });
+            }
+            if inside.is_empty() {
+                let targets = selection.targets.iter().map(|target| target.name.clone()).collect();
+                return Err(EngineError::RerunOutside { name: name.0.clone(), targets });
+            }
+            rerun.extend(inside);
+        }
+        Ok(Self { cache, rerun })
+    }
+
+    /// Nothing is forced.
+    pub(crate) fn none() -> Self {
+        Self { cache: CacheUse::Use, rerun: BTreeSet::new() }
+    }
+
+    pub(crate) fn why(&self, facts: &Facts, id: NodeId) -> Option<Why> {
         match self.cache {
             _ if self.rerun.contains(&id) => Some(Why::Rerun),
             CacheUse::Ignore => Some(Why::NoCache),
-            CacheUse::Use => None,
-        }
-    }
-}
-
-/// The nodes that `--rerun` names, and those below them whose fingerprint would not change by it.
-///
-/// A name stands for a node, or for all nodes whose address is below it (`web`, `web/nginx`).
-///
-/// # Errors
-/// [`EngineError::UnknownName`].
-pub(crate) fn rerun(engine: &Engine, plan: &Plan, names: &[Address]) -> Result<BTreeSet<NodeId>, EngineError> {
-    let mut found = BTreeSet::new();
-    for name in names {
-        let below = format!("{}/", name.0);
-        let before = found.len();
-        found.extend(plan.ids().filter(|id| {
-            let address = &plan.node(*id).address;
-            address == name || address.0.starts_with(&below)
-        }));
-        if found.len() == before && !found.iter().any(|id| plan.node(*id).address == *name) {
-            return Err(EngineError::UnknownName { name: name.0.clone(), near: Vec::new() });
-        }
-    }
-    if !found.is_empty() {
-        for id in plan.ids() {
-            if plan.parents(id).iter().any(|parent| found.contains(parent) && is_made(engine, plan, *parent)) {
-                found.insert(id);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Whether the state of a node is the step that made it rather than its content.
-pub(crate) fn is_made(engine: &Engine, plan: &Plan, id: NodeId) -> bool {
-    let node = plan.node(id);
-    match node.work {
-        Work::Artifact(_) => false,
-        Work::Source(_) | Work::Step(_) => {
-            engine.backends.get(node.backend.as_str()).is_some_and(|b| b.offers().states == States::Made)
+            CacheUse::Use => facts.runs_always(id).then_some(Why::Never),
         }
     }
 }
@@ -131,42 +204,44 @@ pub(crate) fn is_made(engine: &Engine, plan: &Plan, id: NodeId) -> bool {
 pub(crate) async fn survey(
     engine: &Engine,
     plan: &Plan,
-    nodes: &BTreeSet<NodeId>,
+    selection: &Selection,
     forced: &Forced,
     cx: &Cx,
 ) -> Result<Survey, EngineError> {
     let remembered = remember::read(engine)?;
-    let mut walk = Walk::new(engine, plan, nodes, forced, remembered)?;
+    let mut walk = Walk::new(engine, plan, selection, forced, remembered)?;
     walk.run()?;
-    // Only the ends of chains are looked at: an entry keeps its whole chain alive. Where one is gone nevertheless,
-    // every layer is.
-    let mut suspects = walk.chain_ends();
+    // Only what is needed is looked at: an entry keeps its whole chain alive. Where one is gone nevertheless, so may be
+    // those below it.
+    let mut suspects = walk.needed_hits();
     while !suspects.is_empty() {
-        let gone = gone(engine, plan, &suspects, cx).await?;
+        let results = suspects.iter().filter_map(|id| walk.suspect(*id)).collect::<Vec<_>>();
+        walk.checked.extend(results.iter().map(|(_, fingerprint, _)| *fingerprint));
+        let gone = gone(engine, plan, &results, cx).await?;
         if gone.is_empty() {
             break;
         }
         walk.gone.extend(gone);
         walk.run()?;
-        suspects = walk.hits();
-        suspects.retain(|(_, fingerprint, _)| !walk.checked.contains(fingerprint));
-        walk.checked.extend(suspects.iter().map(|(_, fingerprint, _)| *fingerprint));
+        suspects = walk.unchecked();
     }
-    Ok(Survey { found: walk.found, remembered: walk.remembered })
+    let Walk { facts, found, remembered, .. } = walk;
+    Ok(Survey { facts: Arc::new(facts), found, remembered })
 }
 
-type Suspect = (NodeId, Fingerprint, Arc<NodeResult>);
+type Suspect = (NodeId, Fingerprint, NodeResult);
 
 struct Walk<'a> {
     engine: &'a Engine,
     plan: &'a Plan,
-    nodes: &'a BTreeSet<NodeId>,
+    selection: &'a Selection,
     forced: &'a Forced,
+    facts: Facts,
     remembered: HashMap<Address, Remembered>,
     /// Entries as the index has them; none for fingerprints that have none.
-    payloads: HashMap<Fingerprint, Option<Payload>>,
+    entries: HashMap<Fingerprint, Option<IndexEntry>>,
     /// Entries that were looked into.
-    results: HashMap<Fingerprint, Option<Arc<NodeResult>>>,
+    known: HashMap<Fingerprint, Option<Arc<Known>>>,
     gone: BTreeSet<Fingerprint>,
     checked: BTreeSet<Fingerprint>,
     found: BTreeMap<NodeId, Found>,
@@ -177,104 +252,131 @@ impl<'a> Walk<'a> {
     fn new(
         engine: &'a Engine,
         plan: &'a Plan,
-        nodes: &'a BTreeSet<NodeId>,
+        selection: &'a Selection,
         forced: &'a Forced,
         remembered: HashMap<Address, Remembered>,
     ) -> Result<Self, EngineError> {
-        let likely = nodes.iter().filter_map(|id| remembered.get(&plan.node(*id).address)).map(|r| r.fingerprint);
+        let nodes = selection.nodes.iter();
+        let likely = nodes.filter_map(|id| remembered.get(&plan.node(*id).address)).map(|r| r.fingerprint);
         let likely: Vec<Fingerprint> = likely.collect::<BTreeSet<_>>().into_iter().collect();
         let mut read = engine.store.entries(&likely).map_err(EngineError::store("cannot read the index"))?;
-        let payloads = likely.into_iter().map(|fp| (fp, read.remove(&fp).map(|entry| entry.payload))).collect();
-        let (gone, checked, results) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
-        Ok(Self { engine, plan, nodes, forced, remembered, payloads, results, gone, checked, found: BTreeMap::new() })
+        let entries = likely.into_iter().map(|fingerprint| (fingerprint, read.remove(&fingerprint))).collect();
+        let facts = Facts::new(engine, plan);
+        let (gone, checked, known, found) = (BTreeSet::new(), BTreeSet::new(), HashMap::new(), BTreeMap::new());
+        Ok(Self { engine, plan, selection, forced, facts, remembered, entries, known, gone, checked, found })
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
         self.found.clear();
-        for id in self.nodes {
+        for id in &self.selection.nodes {
             let found = self.look_up(*id)?;
             self.found.insert(*id, found);
         }
+        self.mark_needed();
         Ok(())
     }
 
     fn look_up(&mut self, id: NodeId) -> Result<Found, EngineError> {
-        let open = self.plan.parents(id).into_iter().find_map(|parent| match self.found.get(&parent) {
-            Some(Found::Open { below }) => Some(*below),
-            Some(Found::Miss { .. }) if !is_made(self.engine, self.plan, parent) => Some(parent),
-            Some(Found::Miss { .. } | Found::Hit { .. }) => None,
-            None => Some(parent),
-        });
-        if let Some(below) = open {
-            return Ok(Found::Open { below });
+        let mut anew = None;
+        for parent in self.facts.parents(id) {
+            match self.found.get(parent) {
+                Some(Found::Open { below }) => return Ok(Found::Open { below: *below }),
+                Some(Found::Miss { state: None, .. }) | None => return Ok(Found::Open { below: *parent }),
+                Some(Found::Miss { state: Some(_), why, .. }) => {
+                    anew = anew.or(why.is_anew().then_some(*parent));
+                }
+                Some(Found::Hit { .. }) => {}
+            }
         }
-        let states = parent_states(self.plan, id, |parent| self.state(parent)).unwrap_or_default();
+        let states = self.facts.inputs(id).iter().filter_map(|input| state(&self.found, *input));
+        let states: Vec<State> = states.collect();
         let fingerprint = fingerprint(self.plan, id, &states);
-        if let Some(why) = self.forced.why(id) {
-            return Ok(Found::Miss { fingerprint, why });
+        let made = self.facts.is_made(id).then_some(State::Made(fingerprint));
+        let miss = |why: Why| Found::Miss { fingerprint, why, state: made, known: None, needed: why.is_anew() };
+        // Below a step of an image that runs anew only what is made from it: its own content is looked at again.
+        let anew = anew.filter(|parent| self.facts.is_made(*parent));
+        if let Some(why) = self.forced.why(&self.facts, id).or(anew.map(Why::Below)) {
+            return Ok(miss(why));
         }
         Ok(match self.entry(id, fingerprint)? {
-            Some(_) if self.gone.contains(&fingerprint) => Found::Miss { fingerprint, why: Why::Gone },
-            Some(result) => Found::Hit { fingerprint, result },
-            None => Found::Miss { fingerprint, why: Why::Unknown },
+            Some(known) if is_expired(self.plan, id, known.created) => miss(Why::Expired),
+            Some(known) if self.gone.contains(&fingerprint) => {
+                let (why, state) = (Why::Gone, Some(known.state));
+                Found::Miss { fingerprint, why, state, known: Some(known), needed: false }
+            }
+            Some(known) => Found::Hit { fingerprint, known },
+            None => miss(Why::Unknown),
         })
     }
 
-    fn state(&self, id: NodeId) -> Option<State> {
-        match self.found.get(&id)? {
-            Found::Hit { result, .. } => Some(result.state()),
-            Found::Miss { fingerprint, .. } => Some(State::Made(*fingerprint)),
-            Found::Open { .. } => None,
+    /// Backwards: what was asked for, what runs whatever there is, and what they are built from.
+    fn mark_needed(&mut self) {
+        let mut wanted: BTreeSet<NodeId> = self.selection.targets.iter().map(|target| target.node).collect();
+        for id in self.selection.nodes.iter().rev() {
+            let runs = match self.found.get_mut(id) {
+                Some(Found::Miss { needed, .. }) => {
+                    *needed |= wanted.contains(id);
+                    *needed
+                }
+                Some(Found::Open { .. }) => true,
+                Some(Found::Hit { .. }) | None => false,
+            };
+            if runs {
+                wanted.extend(self.facts.parents(*id));
+            }
         }
     }
 
-    fn entry(&mut self, id: NodeId, fingerprint: Fingerprint) -> Result<Option<Arc<NodeResult>>, EngineError> {
-        if let Some(known) = self.results.get(&fingerprint) {
+    fn entry(&mut self, id: NodeId, fingerprint: Fingerprint) -> Result<Option<Arc<Known>>, EngineError> {
+        if let Some(known) = self.known.get(&fingerprint) {
             return Ok(known.clone());
         }
-        let payload = match self.payloads.remove(&fingerprint) {
-            Some(payload) => payload,
-            None => read_payload(self.engine, fingerprint)?,
+        let entry = match self.entries.remove(&fingerprint) {
+            Some(entry) => entry,
+            None => read_entry(self.engine, fingerprint)?,
         };
         let work = &self.plan.node(id).work;
-        let on = stands_on(work).and_then(|on| match self.found.get(&on) {
-            Some(Found::Hit { result, .. }) => result.layer(),
-            Some(Found::Miss { .. } | Found::Open { .. }) | None => None,
-        });
-        let result = payload.and_then(|payload| NodeResult::from_payload(work, &payload, on)).map(Arc::new);
-        self.results.insert(fingerprint, result.clone());
-        Ok(result)
+        let on = stands_on(work).and_then(|on| known_of(&self.found, on)).map(|known| known.len());
+        let is_probe = self.facts.is_probe(id);
+        let known = entry.and_then(|entry| Known::read(work, is_probe, &entry, on)).map(Arc::new);
+        self.known.insert(fingerprint, known.clone());
+        Ok(known)
     }
 
-    fn hits(&self) -> Vec<Suspect> {
-        let hit = |(id, found): (&NodeId, &Found)| match found {
-            Found::Hit { fingerprint, result } => Some((*id, *fingerprint, result.clone())),
-            Found::Miss { .. } | Found::Open { .. } => None,
-        };
-        self.found.iter().filter_map(hit).collect()
-    }
-
-    /// Hits that no other hit stands on, and those that something will run on.
-    fn chain_ends(&self) -> Vec<Suspect> {
-        let (mut inner, mut used) = (BTreeSet::new(), BTreeSet::new());
+    /// Hits that were asked for or that something will run on.
+    fn needed_hits(&self) -> Vec<NodeId> {
+        let mut wanted: BTreeSet<NodeId> = self.selection.targets.iter().map(|target| target.node).collect();
         for (id, found) in &self.found {
-            let set = match found {
-                Found::Hit { .. } if matches!(self.plan.node(*id).work, Work::Step(_)) => &mut inner,
-                Found::Hit { .. } => continue,
-                Found::Miss { .. } | Found::Open { .. } => &mut used,
-            };
-            set.extend(self.plan.parents(*id));
+            if matches!(found, Found::Miss { needed: true, .. } | Found::Open { .. }) {
+                wanted.extend(self.facts.parents(*id));
+            }
         }
-        let mut ends = self.hits();
-        ends.retain(|(id, ..)| used.contains(id) || !inner.contains(id));
-        ends
+        wanted.retain(|id| matches!(self.found.get(id), Some(Found::Hit { .. })));
+        wanted.into_iter().collect()
+    }
+
+    /// Hits that were not looked at yet: the needed ones, and of the others the last of each chain first.
+    fn unchecked(&self) -> Vec<NodeId> {
+        const AT_ONCE: usize = 256;
+        let is_unchecked = |id: &NodeId| match self.found.get(id) {
+            Some(Found::Hit { fingerprint, .. }) => !self.checked.contains(fingerprint),
+            Some(Found::Miss { .. } | Found::Open { .. }) | None => false,
+        };
+        let mut all: BTreeSet<NodeId> = self.needed_hits().into_iter().filter(is_unchecked).collect();
+        all.extend(self.found.keys().rev().copied().filter(is_unchecked).take(AT_ONCE));
+        all.into_iter().collect()
+    }
+
+    fn suspect(&self, id: NodeId) -> Option<Suspect> {
+        let Some(Found::Hit { fingerprint, .. }) = self.found.get(&id) else { return None };
+        Some((id, *fingerprint, whole(&self.found, self.plan, id)?))
     }
 }
 
 /// What the index has for a fingerprint.
-pub(crate) fn read_payload(engine: &Engine, fingerprint: Fingerprint) -> Result<Option<Payload>, EngineError> {
+pub(crate) fn read_entry(engine: &Engine, fingerprint: Fingerprint) -> Result<Option<IndexEntry>, EngineError> {
     let mut entries = engine.store.entries(&[fingerprint]).map_err(EngineError::store("cannot read the index"))?;
-    Ok(entries.remove(&fingerprint).map(|entry| entry.payload))
+    Ok(entries.remove(&fingerprint))
 }
 
 /// Those of the suspects whose bytes are gone.
@@ -282,7 +384,7 @@ async fn gone(engine: &Engine, plan: &Plan, suspects: &[Suspect], cx: &Cx) -> Re
     let mut layers: BTreeMap<&str, Vec<(Fingerprint, Layer)>> = BTreeMap::new();
     let mut gone = Vec::new();
     for (id, fingerprint, result) in suspects {
-        match result.as_ref() {
+        match result {
             NodeResult::Layer(layer) => {
                 layers.entry(&plan.node(*id).backend).or_default().push((*fingerprint, layer.clone()));
             }
@@ -291,6 +393,7 @@ async fn gone(engine: &Engine, plan: &Plan, suspects: &[Suspect], cx: &Cx) -> Re
                     gone.push(*fingerprint);
                 }
             }
+            NodeResult::Passed(_) => {}
         }
     }
     for (name, layers) in layers {
@@ -311,7 +414,7 @@ pub(crate) async fn is_there(
     engine: &Engine,
     plan: &Plan,
     id: NodeId,
-    result: &Arc<NodeResult>,
+    result: &NodeResult,
     cx: &Cx,
 ) -> Result<bool, EngineError> {
     let suspect = (id, Fingerprint([0; 32]), result.clone());

@@ -18,6 +18,7 @@ use crate::fail_point;
 use crate::layout::{Layout, named};
 use crate::lock::Locked;
 use crate::object::Hashed;
+use crate::publisher::NewSpec;
 use crate::sidecar::{EntrySidecar, ObjectSidecar, Sidecar};
 use crate::store::Store;
 
@@ -198,13 +199,18 @@ impl Index {
         })
     }
 
-    /// Adds or replaces entries in one transaction that is on the disk afterwards.
-    pub(crate) fn put_entries(&self, entries: &[IndexEntry]) -> Result<(), StoreError> {
+    /// Adds or replaces entries, and what is remembered beside them, in one transaction that is on the disk afterwards.
+    pub(crate) fn put_entries(&self, entries: &[IndexEntry], specs: &[NewSpec]) -> Result<(), StoreError> {
         self.run("add entries", |connection| {
             // Only publishing promises that what it wrote survives a power cut; all else may be forgotten.
             connection.pragma_update(None, "synchronous", "FULL")?;
             let transaction = connection.transaction()?;
             insert_entries(&transaction, entries)?;
+            let mut statement = transaction.prepare_cached("REPLACE INTO specs VALUES (?, ?, ?)")?;
+            for new in specs {
+                statement.execute(params![new.package, new.address, new.spec.as_str()])?;
+            }
+            drop(statement);
             fail_point!("index.inserted");
             transaction.commit()?;
             fail_point!("index.committed");

@@ -44,7 +44,7 @@ pub use manifest::ManifestError;
 pub use merged::{Merged, MergedEntry};
 pub use object::{Hashed, Object, hash_file};
 pub use process::Process;
-pub use publisher::{NewEntry, Publisher};
+pub use publisher::{NewEntry, NewSpec, Publisher};
 pub use remove::remove_tree;
 pub use scratch::{Scratch, Swept};
 pub use stat_cache::{FileStamp, StatCache};

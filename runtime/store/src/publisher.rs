@@ -39,10 +39,22 @@ pub struct NewEntry {
     pub cost: Duration,
 }
 
-/// An entry in the queue, with the lease that ends when it is visible.
+/// A spec to be remembered: see [`Store::remember_spec`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSpec {
+    /// The package.
+    pub package: String,
+    /// The address in it.
+    pub address: String,
+    /// What is to be remembered.
+    pub spec: Payload,
+}
+
+/// What waits in the queue, with the lease that ends when it is visible.
 #[derive(Debug)]
 struct Queued {
-    entry: NewEntry,
+    entry: Option<NewEntry>,
+    spec: Option<NewSpec>,
     lease: Option<Lease>,
 }
 
@@ -58,13 +70,18 @@ impl Publisher {
     /// Queues an entry and returns at once. Entries become visible in this order, each with all before it. After a
     /// failure nothing more is published; [`Publisher::finish`] tells why.
     pub fn publish(&self, entry: NewEntry) {
-        self.queue(Queued { entry, lease: None });
+        self.queue(Queued { entry: Some(entry), spec: None, lease: None });
     }
 
     /// As [`Publisher::publish`]; the lease under which the entry was made ends when others can see it, so that who
-    /// waits for the lease finds the entry.
-    pub fn publish_holding(&self, entry: NewEntry, lease: Lease) {
-        self.queue(Queued { entry, lease: Some(lease) });
+    /// waits for the lease finds the entry. The spec is remembered together with it.
+    pub fn publish_holding(&self, entry: NewEntry, spec: Option<NewSpec>, lease: Lease) {
+        self.queue(Queued { entry: Some(entry), spec, lease: Some(lease) });
+    }
+
+    /// Remembers a spec behind all that was published before.
+    pub fn remember(&self, spec: NewSpec) {
+        self.queue(Queued { entry: None, spec: Some(spec), lease: None });
     }
 
     fn queue(&self, queued: Queued) {
@@ -122,11 +139,13 @@ impl Work {
         let root = std::fs::File::open(&self.layout.root).map_err(StoreError::io("open", &self.layout.root))?;
         while let Ok(first) = entries.recv() {
             let created = now();
-            let (batch, leases): (Vec<IndexEntry>, Vec<Option<Lease>>) = std::iter::once(first)
-                .chain(entries.try_iter().take(LARGEST_BATCH - 1))
-                .map(|Queued { entry, lease }| (index_entry(entry, created), lease))
-                .unzip();
-            self.write(&batch, &root)?;
+            let (mut batch, mut specs, mut leases) = (Vec::new(), Vec::new(), Vec::new());
+            for queued in std::iter::once(first).chain(entries.try_iter().take(LARGEST_BATCH - 1)) {
+                batch.extend(queued.entry.map(|entry| index_entry(entry, created)));
+                specs.extend(queued.spec);
+                leases.extend(queued.lease);
+            }
+            self.write(&batch, &specs, &root)?;
             fail_point!("lease.kept");
             drop(leases);
             fail_point!("lease.released");
@@ -134,7 +153,10 @@ impl Work {
         Ok(())
     }
 
-    fn write(&self, batch: &[IndexEntry], root: &std::fs::File) -> Result<(), StoreError> {
+    fn write(&self, batch: &[IndexEntry], specs: &[NewSpec], root: &std::fs::File) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return self.index.put_entries(batch, specs);
+        }
         fail_point!("publish.begin");
         for entry in batch {
             let sidecar = self.layout.entry_sidecar(&entry.fingerprint);
@@ -146,7 +168,7 @@ impl Work {
         fail_point!("publish.synced");
         mark_all_synced(&self.layout, batch.iter().flat_map(|entry| &entry.refs))?;
         fail_point!("publish.marked");
-        self.index.put_entries(batch)
+        self.index.put_entries(batch, specs)
     }
 }
 

@@ -74,10 +74,18 @@ async fn an_evicted_layer_is_made_again_and_what_follows_is_found() {
     let layer = imgc_plan::Digest::of(b"b");
     let path = bed.engine.store.object(&layer).unwrap().unwrap().path;
     std::fs::remove_file(path).unwrap();
+    // What was asked for is there: nothing needs the layer.
     let forecast = bed.forecast(&plan, &Options::default()).await;
-    assert_eq!(forecast.nodes[2].standing, Standing::Changed { cause: Cause::Evicted, following: 2 });
+    assert_eq!((forecast.to_run, forecast.cached), (0, 5));
     bed.apply(&plan, &Options::default()).await.unwrap();
-    assert_eq!(bed.ran(), ["i0/do \"s1\""]);
+    assert_eq!(bed.ran(), [""; 0]);
+    let mut edited = abc();
+    edited.images[0].steps[2].comment = "edited".to_owned();
+    let edited = crate::bed::plan(&edited);
+    let forecast = bed.forecast(&edited, &Options::default()).await;
+    assert_eq!(forecast.nodes[2].standing, Standing::Changed { cause: Cause::Evicted, following: 0 });
+    bed.apply(&edited, &Options::default()).await.unwrap();
+    assert_eq!(bed.ran(), ["i0/do \"s1\"", "i0/do \"s2\""]);
 }
 
 #[tokio::test]
