@@ -13,11 +13,13 @@ mod expr;
 mod facts;
 mod items;
 mod literals;
+mod machine;
 mod members;
 mod operators;
 mod order;
 mod patterns;
 mod scripts;
+mod secrets;
 mod written;
 
 use std::collections::BTreeMap;

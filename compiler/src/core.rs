@@ -208,6 +208,13 @@ pub(crate) enum Builtin {
     DirFile,
     DirDir,
     DirFiles,
+    /// Of an image: what a step of it leaves.
+    BuildFile,
+    BuildDir,
+    /// Of images, artifacts and sources.
+    Digest,
+    Id,
+    BuiltSize,
     /// `raw(s)`: a text that is a script as it stands.
     Raw,
 }
@@ -244,6 +251,10 @@ pub(crate) enum Item {
     Param(Param),
     Secret {
         ty: Type,
+        origin: Origin,
+        /// What stands in the brackets of the origin.
+        value: Expr,
+        version: Option<Expr>,
     },
     Let {
         value: Expr,
@@ -286,6 +297,14 @@ pub(crate) enum Item {
     Artifact(Signature),
 }
 
+/// Where a secret comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Env,
+    File,
+    Command,
+}
+
 /// A source or an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signature {
@@ -310,6 +329,8 @@ pub(crate) struct Image {
     pub(crate) name: Arc<str>,
     pub(crate) each: Option<Head>,
     pub(crate) from: Expr,
+    /// What the source's machine record is made of; none where it has none, and of images that continue another.
+    pub(crate) machine: Option<Expr>,
     pub(crate) body: Vec<Statement>,
     pub(crate) ty: Type,
     pub(crate) at: Location,

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod body;
+mod build;
 mod calls;
 mod expr;
 mod items;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use imgc_plan::Platform;
 
+pub(crate) use build::{Built, Hole, Look, SecretData};
 pub(crate) use value::{ArtifactId, Fields, ImageId, NodeRef, SourceValue, Value, escaped};
 
 use crate::core::{Program, Ref};
@@ -99,6 +101,8 @@ pub(crate) struct ImageData {
     pub(crate) platform: Platform,
     pub(crate) base: Base,
     pub(crate) steps: Vec<StepData>,
+    /// What its machine is; empty where its source has none.
+    pub(crate) machine: Fields,
 }
 
 /// What an image begins with.
@@ -154,6 +158,8 @@ pub(crate) struct Evaluated {
     /// Of the applied module; names of artifacts that no output holds.
     pub(crate) lets: Vec<(Arc<str>, Value)>,
     pub(crate) params: BTreeMap<String, GivenParam>,
+    /// By the name that the plan has them under.
+    pub(crate) secrets: BTreeMap<Arc<str>, SecretData>,
     /// Files whose text was read, and directories whose files were listed, with what was left out.
     pub(crate) texts: BTreeSet<Arc<str>>,
     pub(crate) listings: BTreeSet<(Arc<str>, Vec<String>)>,

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use imgc_plan::node::PLAN_FORMAT;
 use imgc_plan::{
-    Address, Artifact, Image, Node, NodeId, Output, OutputValue, Plan, Record, Source, SourceKey, SourceSpan, Step,
-    Test, Work,
+    Address, Artifact, BuildValue, Image, Node, NodeId, Output, OutputValue, Part, Plan, Record, Secret, SecretRef,
+    Source, SourceKey, SourceSpan, Step, Test, Work,
 };
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::DfsPostOrder;
 
 use crate::core::{Item, Program, Signature};
 use crate::diagnostic::{Diagnostic, evaluate as say};
-use crate::evaluate::{ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, Value};
+use crate::evaluate::{self, ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, Value};
 use crate::modules::Modules;
 use crate::span::Location;
 use crate::types::{FormatIndex, ItemId, Type};
@@ -85,6 +85,7 @@ pub(crate) fn lower(
     for (path, ignore) in &evaluated.listings {
         let _ = lowering.inputs.dir(path, ignore);
     }
+    let secrets = lowering.secrets();
     let asked = lowering.inputs.asked(modules, evaluated);
     let plan = Plan {
         format: PLAN_FORMAT,
@@ -93,7 +94,7 @@ pub(crate) fn lower(
         images: lowering.images,
         outputs,
         tests: lowering.tests,
-        secrets: BTreeMap::new(),
+        secrets,
         asked,
     };
     (plan, lowering.diagnostics)
@@ -142,9 +143,11 @@ fn needs(evaluated: &Evaluated, node: NodeRef) -> Vec<NodeRef> {
     match node {
         NodeRef::Image(id) => {
             if let Some(image) = evaluated.images.get(id.0 as usize) {
-                if let Base::Image(base) = image.base {
-                    found.push(NodeRef::Image(base));
+                match &image.base {
+                    Base::Image(base) => found.push(NodeRef::Image(*base)),
+                    Base::Source(source) => source.args.values().for_each(|value| value.nodes(&mut found)),
                 }
+                image.machine.values().for_each(|value| value.nodes(&mut found));
                 image.steps.iter().flat_map(|step| step.args.values()).for_each(|value| value.nodes(&mut found));
             }
         }
@@ -184,7 +187,9 @@ impl Lowering<'_> {
         let mut own = Vec::with_capacity(image.steps.len() + 1);
         let (from, begin) = match &image.base {
             Base::Source(source) => {
-                let Some(node) = self.source(source, &format!("{}/from", image.address)) else { return };
+                let Some(node) = self.source(source, &image.machine, &format!("{}/from", image.address)) else {
+                    return;
+                };
                 own.push(node);
                 (None, Built { source: node, last: node })
             }
@@ -223,12 +228,13 @@ impl Lowering<'_> {
         self.images.push(Image { address, platform, from, nodes: own, last });
     }
 
-    fn source(&mut self, source: &Arc<SourceValue>, address: &str) -> Option<NodeId> {
+    fn source(&mut self, source: &Arc<SourceValue>, machine: &Fields, address: &str) -> Option<NodeId> {
         let signature = self.signature(source.of)?;
         let (kind, revision) = (signature.kind.to_string(), signature.revision);
         let backend = kind.split('.').next().unwrap_or_default().to_owned();
         let args = self.record(&source.args, source.at);
-        let key = SourceKey::new(&kind, &source.platform, &args);
+        let machine = self.record(machine, source.at);
+        let key = SourceKey::new(&kind, &source.platform, &self.lasting(&args));
         Some(self.push(Node {
             address: Address(address.to_owned()),
             span: Some(self.span(source.at)),
@@ -237,8 +243,25 @@ impl Lowering<'_> {
             kind,
             revision,
             args,
-            work: Work::Source(Source { key, locked: None, machine: Record::new(), counts: Vec::new() }),
+            work: Work::Source(Source { key, locked: None, machine, counts: Vec::new() }),
         }))
+    }
+
+    /// Arguments for a key that outlives the plan: what they take of other nodes by its address, since numbers of nodes
+    /// change.
+    fn lasting(&self, args: &Record) -> Record {
+        let named = |value: &imgc_plan::Value| match value {
+            imgc_plan::Value::Build(value) => {
+                let address = self.nodes.get(value.node.index()).map(|node| node.address.0.as_str());
+                imgc_plan::Value::Text(format!("{}{}", address.unwrap_or_default(), value.member()))
+            }
+            imgc_plan::Value::Node(id) => {
+                let address = self.nodes.get(id.index()).map(|node| node.address.0.clone());
+                imgc_plan::Value::Text(address.unwrap_or_default())
+            }
+            other => other.clone(),
+        };
+        args.iter().map(|(name, value)| (name.clone(), named(value))).collect()
     }
 
     fn artifact(&mut self, id: ArtifactId) {
@@ -306,7 +329,42 @@ impl Lowering<'_> {
             },
             Value::Image(id) => self.built.get(id).map_or(Planned::None, |built| Planned::Node(built.last)),
             Value::Artifact { id, .. } => self.artifacts.get(id).map_or(Planned::None, |node| Planned::Node(*node)),
+            Value::Secret(name) => Planned::Secret(SecretRef(name.to_string())),
+            Value::Build(built) => self.build_value(built).map_or(Planned::None, Planned::Build),
+            Value::Template { shell, parts } => {
+                let parts = parts.iter().filter_map(|part| self.part(part)).collect();
+                Planned::Template { shell: shell.as_deref().map(str::to_owned), parts }
+            }
         }
+    }
+
+    fn build_value(&self, built: &evaluate::Built) -> Option<BuildValue> {
+        let node = match built.of {
+            NodeRef::Image(id) => self.built.get(&id)?.last,
+            NodeRef::Artifact(id) => *self.artifacts.get(&id)?,
+        };
+        Some(BuildValue { node, what: built.what.clone() })
+    }
+
+    fn part(&self, hole: &evaluate::Hole) -> Option<Part> {
+        Some(match hole {
+            evaluate::Hole::Text(text) => Part::Text(text.to_string()),
+            evaluate::Hole::Secret(name) => Part::Secret(SecretRef(name.to_string())),
+            evaluate::Hole::Build { value, escape } => {
+                Part::Build { value: self.build_value(value)?, escape: escape.clone() }
+            }
+        })
+    }
+
+    /// The secrets that nodes name.
+    fn secrets(&self) -> BTreeMap<String, Secret> {
+        let mut named = Vec::new();
+        self.nodes.iter().flat_map(Node::values).for_each(|value| value.secrets(&mut named));
+        let known = named.into_iter().filter_map(|name| {
+            let data = self.evaluated.secrets.get(name.0.as_str())?;
+            Some((name.0, Secret { source: data.source.clone(), version: data.version.clone() }))
+        });
+        known.collect()
     }
 
     fn refuse(&mut self, diagnostic: Diagnostic) -> imgc_plan::Value {
@@ -362,6 +420,7 @@ impl Lowering<'_> {
             Value::Record(fields) => {
                 OutputValue::Map(fields.iter().map(|(key, item)| (key.to_string(), below(self, key, item))).collect())
             }
+            Value::Build(_) | Value::Template { .. } => OutputValue::Build(Box::new(self.value(value, at))),
             other => OutputValue::Text(other.to_text().unwrap_or_else(|| other.shown())),
         }
     }

@@ -181,6 +181,31 @@ impl Type {
         }
     }
 
+    /// Whether a value of it is a secret, or may be one.
+    pub(crate) fn is_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Optional(inner) => inner.is_secret(),
+            Self::Union(members) => members.iter().any(Self::is_secret),
+            _ => false,
+        }
+    }
+
+    /// Whether a secret is in it somewhere.
+    pub(crate) fn holds_secret(&self) -> bool {
+        match self {
+            Self::Secret(_) => true,
+            Self::Optional(inner) | Self::List(inner) | Self::Set(inner) | Self::Map(_, inner) => inner.holds_secret(),
+            Self::Union(members) => members.iter().any(Self::holds_secret),
+            Self::Anonymous(fields) => fields.iter().any(|field| field.ty.holds_secret()),
+            Self::Nominal(nominal) => match &nominal.shape {
+                Shape::Record(fields) => fields.iter().any(|field| field.ty.holds_secret()),
+                Shape::Enum(variants) => variants.iter().flat_map(|v| &v.payload).any(|f| f.ty.holds_secret()),
+            },
+            _ => false,
+        }
+    }
+
     /// Whether `==` is defined.
     pub(crate) fn is_comparable(&self) -> bool {
         match self {

@@ -175,7 +175,13 @@ impl Body<'_, '_> {
         };
         self.fits_platform(&name, on, of, kind.span, say_platform::wrong_step);
         let label_at = label.map_or(at, |label| self.at(label.span));
-        let label = label.map(|label| self.text(label, label.span, None).core);
+        let label = label.map(|label| {
+            let typed = self.text(label, label.span, None);
+            if self.refuses_secret(&typed.ty, label.span, crate::diagnostic::secrets::Use::Label) {
+                return self.poison(label.span).core;
+            }
+            typed.core
+        });
         let fields = self.step_fields(&name, declared, fields, kind.span);
         Some(Step { kind: of, name: name.into(), label, label_at, fields, at: self.at(span) })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ast::{Expr as Ast, ExprKind, Name};
 use crate::core::{Expr, Item, Kind, Ref};
-use crate::diagnostic::{names as say, platform as say_platform, secrets as say_secrets, types as say_types};
+use crate::diagnostic::{names as say, platform as say_platform, types as say_types};
 use crate::evaluate::Value;
 use crate::names::Bound;
 use crate::span::Span;
@@ -71,6 +71,7 @@ impl Body<'_, '_> {
         match fit(&typed.ty, want.ty) {
             Fit::Yes => typed,
             Fit::After(coercion) => self.coerced(typed, coercion, want),
+            Fit::No if self.refuses_mismatch(&typed.ty, want, expr.span) => self.poison(expr.span),
             Fit::No => {
                 let at = self.at(expr.span);
                 let diagnostic = match &typed.core.kind {
@@ -92,6 +93,7 @@ impl Body<'_, '_> {
             Coercion::Bits => Type::Int,
             Coercion::ReadScript(shell) => Type::Script(shell.clone()),
             Coercion::Record(nominal) => Type::Nominal(nominal.clone()),
+            Coercion::File => Type::File,
         };
         if let (Kind::Value(Value::Int(n)), Coercion::Port) = (&typed.core.kind, &to) {
             if !in_range(&ty, *n) {
@@ -224,11 +226,7 @@ impl Body<'_, '_> {
                 return self.typed(Kind::Item(item), span, ty);
             }
             Some(Item::Image(image)) => return self.typed(Kind::Item(item), span, image.ty.clone()),
-            Some(Item::Secret { .. }) => {
-                let (name, place) = (self.checker.name(item.id), self.checker.name_place(item.id));
-                self.report(say_secrets::not_built_yet(at, &name, place));
-                return self.poison(span);
-            }
+            Some(Item::Secret { ty, .. }) => return self.typed(Kind::Item(item), span, ty.clone()),
             Some(Item::Fn { .. }) => "a function: call it",
             Some(Item::Record { .. } | Item::Enum { .. }) => "a type",
             Some(Item::Recipe { .. }) => "a recipe: `use` it in a body",
@@ -294,8 +292,10 @@ impl Body<'_, '_> {
             Type::List(inner) => (Type::Int, (**inner).clone()),
             Type::Map(key, value) => ((**key).clone(), (**value).clone()),
             other => {
-                let at = self.at(base.span);
-                self.report(say_types::not_indexable(at, other));
+                if !self.refuses_secret(other, base.span, crate::diagnostic::secrets::Use::Member) {
+                    let at = self.at(base.span);
+                    self.report(say_types::not_indexable(at, other));
+                }
                 return self.poison(span);
             }
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ast::{self, Extern, ItemKind, Let};
 use crate::core::{Expr, Image, Item, Kind, Param, Signature};
-use crate::diagnostic::{names as say_names, platform as say_platform, types as say};
+use crate::diagnostic::{names as say_names, types as say};
 use crate::names::item_name;
 use crate::span::Span;
 use crate::types::{Field, Fit, ItemId, Nominal, Pattern, Shape, Type, VariantType, fit};
@@ -166,32 +166,17 @@ impl Body<'_, '_> {
 
     fn output(&mut self, value: &Let) -> Item {
         let (core, ty) = self.value(value);
+        if ty.holds_secret() {
+            let at = self.at(value.value.span);
+            self.report(crate::diagnostic::secrets::misused(at, crate::diagnostic::secrets::Use::Output));
+            return Item::Output { value: Expr { kind: Kind::Error, at }, ty: Type::Error };
+        }
         if let Some(wrong) = not_an_output(&ty) {
             let at = self.at(value.value.span);
             self.report(say::bad_output(at, wrong));
             return Item::Output { value: Expr { kind: Kind::Error, at }, ty: Type::Error };
         }
         Item::Output { value: core, ty }
-    }
-
-    fn secret(&mut self, ty: Option<&ast::TypeExpr>, from: &ast::Expr, version: Option<&ast::Expr>) -> Item {
-        let inner = ty.map_or(Type::String, |ty| self.written(ty));
-        if let Some(version) = version {
-            self.expr(version, Some(Want { ty: &Type::String, why: None }));
-        }
-        let is_origin = match &from.kind {
-            ast::ExprKind::Call { callee, .. } => match &callee.kind {
-                ast::ExprKind::Name(name) => matches!(&*name.text, "env" | "file" | "command"),
-                _ => false,
-            },
-            ast::ExprKind::Error => true,
-            _ => false,
-        };
-        if !is_origin {
-            let at = self.at(from.span);
-            self.report(crate::diagnostic::secrets::bad_origin(at));
-        }
-        Item::Secret { ty: Type::Secret(Arc::new(inner)) }
     }
 
     fn function(&mut self, params: &[ast::Param], result: Option<&ast::TypeExpr>, value: &ast::Expr) -> Item {
@@ -268,13 +253,7 @@ impl Body<'_, '_> {
             self.report(say::no_from(at, &name.text));
             self.poison(name.span)
         };
-        if let Some(machine) = self.image_field(statements, "machine") {
-            let at = self.at(machine.name.span);
-            if !from.ty.is_error() {
-                self.report(say_platform::no_machine(at));
-            }
-            self.infer(&machine.value);
-        }
+        let machine = self.machine(statements, &from);
         for statement in statements {
             if let ast::StatementKind::Field(field) = &statement.kind
                 && !matches!(&*field.name.text, "from" | "machine" | "")
@@ -298,7 +277,15 @@ impl Body<'_, '_> {
             (None, ty) | (_, ty @ Type::Error) => ty,
             (Some(_), ty) => Type::Map(Arc::new(key.unwrap_or(Type::Int)), Arc::new(ty)),
         };
-        Item::Image(Image { name: name.text.clone(), each: head, from: from.core, body, ty, at: self.at(span) })
+        Item::Image(Image {
+            name: name.text.clone(),
+            each: head,
+            from: from.core,
+            machine,
+            body,
+            ty,
+            at: self.at(span),
+        })
     }
 
     fn test(&mut self, of: &ast::Expr, statements: &[ast::Statement], span: Span) -> Item {
@@ -352,7 +339,7 @@ fn fields_of(params: &[Param]) -> Vec<Field> {
 /// The part of a type that no output can have.
 fn not_an_output(ty: &Type) -> Option<&Type> {
     match ty {
-        Type::Secret(_) | Type::Source(..) | Type::File | Type::Dir | Type::Script(_) | Type::Range(_) => Some(ty),
+        Type::Source(..) | Type::File | Type::Dir | Type::Script(_) | Type::Range(_) => Some(ty),
         Type::List(inner) | Type::Set(inner) | Type::Optional(inner) | Type::Map(_, inner) => not_an_output(inner),
         Type::Union(members) => members.iter().find_map(not_an_output),
         Type::Anonymous(fields) => fields.iter().find_map(|field| not_an_output(&field.ty)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ast::{Element, Expr as Ast, ExprKind, FieldInit, ForHead, Template, TemplatePart};
-use crate::core::{Expr, Head, Kind, Part, Ref};
+use crate::core::{Head, Kind, Part, Ref};
 use crate::diagnostic::{names as say_names, types as say};
 use crate::evaluate::Value;
 use crate::modules::plain;
@@ -55,7 +55,11 @@ impl Body<'_, '_> {
                     self.poison(span)
                 }
                 None => {
-                    let value = Box::new(self.template(template, span).core);
+                    let typed = self.template(template, span);
+                    if typed.ty.is_secret() {
+                        return typed;
+                    }
+                    let value = Box::new(typed.core);
                     self.typed(Kind::Checked { value, form: *form }, span, Type::Checked(*form))
                 }
             },
@@ -71,22 +75,33 @@ impl Body<'_, '_> {
         if let Some(text) = plain(template) {
             return self.typed(Kind::Value(Value::text(text)), span, Type::String);
         }
+        let mut is_secret = false;
         let parts = template.parts.iter().map(|part| match part {
             TemplatePart::Text { text, .. } => Part::Text(Arc::from(text.as_str())),
-            TemplatePart::Hole { value, .. } => Part::Hole(self.hole(value)),
+            TemplatePart::Hole { value, .. } => {
+                let typed = self.hole(value);
+                is_secret |= typed.ty.is_secret();
+                Part::Hole(typed.core)
+            }
         });
         let parts = parts.collect();
-        self.typed(Kind::Text(parts), span, Type::String)
+        // A text that holds a secret is one.
+        let ty = if is_secret { Type::Secret(Arc::new(Type::String)) } else { Type::String };
+        self.typed(Kind::Text(parts), span, ty)
     }
 
-    fn hole(&mut self, value: &Ast) -> Expr {
+    fn hole(&mut self, value: &Ast) -> Typed {
         let typed = self.infer(value);
-        if !typed.ty.has_text() {
+        let has_text = match &typed.ty {
+            Type::Union(members) => members.iter().all(|member| member.has_text() || member.is_secret()),
+            other => other.has_text() || matches!(other, Type::Secret(_)),
+        };
+        if !has_text {
             let at = self.at(value.span);
             self.report(say::no_text(at, &typed.ty));
-            return self.poison(value.span).core;
+            return self.poison(value.span);
         }
-        typed.core
+        typed
     }
 
     pub(super) fn list(&mut self, elements: &[Element], span: Span, want: Option<Want<'_>>) -> Typed {
@@ -352,6 +367,9 @@ impl Body<'_, '_> {
     }
 
     fn key(&mut self, ty: &Type, span: Span) {
+        if self.refuses_secret(ty, span, crate::diagnostic::secrets::Use::Key) {
+            return;
+        }
         if !ty.is_key() {
             let at = self.at(span);
             self.report(say::bad_key(at, ty));
@@ -429,8 +447,10 @@ impl Body<'_, '_> {
             (Type::Map(key, value), 2..) => ((**key).clone(), (**value).clone()),
             (Type::Error, _) => (Type::Error, Type::Error),
             (other, names) => {
-                let at = self.at(head.over.span);
-                self.report(say::not_iterable(at, other, names));
+                if !self.refuses_secret(other, head.over.span, crate::diagnostic::secrets::Use::Condition) {
+                    let at = self.at(head.over.span);
+                    self.report(say::not_iterable(at, other, names));
+                }
                 (Type::Error, Type::Error)
             }
         };

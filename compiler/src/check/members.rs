@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ast::{Arg, ArgValue, Expr as Ast, Name};
 use crate::core::{Builtin, Kind, Lambda};
-use crate::diagnostic::{evaluate as say_evaluate, types as say};
+use crate::diagnostic::types as say;
 use crate::span::Span;
 use crate::types::{CheckedText, Pattern, Type};
 
@@ -65,10 +65,16 @@ const STRING: [(&str, Builtin); 10] = [
 const PLATFORM: [(&str, Builtin); 3] = [("os", Builtin::Os), ("arch", Builtin::Arch), ("distro", Builtin::Distro)];
 const FILE: [(&str, Builtin); 2] = [("name", Builtin::FileName), ("text", Builtin::FileText)];
 const DIR: [(&str, Builtin); 3] = [("file", Builtin::DirFile), ("dir", Builtin::DirDir), ("files", Builtin::DirFiles)];
-const GRAPH: [(&str, Builtin); 1] = [("platform", Builtin::PlatformOf)];
-
-/// Members whose values are only known once a step has run.
-const BUILD_STAGE: [&str; 5] = ["file", "dir", "digest", "id", "size"];
+const SOURCE: [(&str, Builtin); 3] =
+    [("platform", Builtin::PlatformOf), ("digest", Builtin::Digest), ("id", Builtin::Id)];
+const IMAGE: [(&str, Builtin); 4] = [
+    ("platform", Builtin::PlatformOf),
+    ("file", Builtin::BuildFile),
+    ("dir", Builtin::BuildDir),
+    ("digest", Builtin::Digest),
+];
+const ARTIFACT: [(&str, Builtin); 4] =
+    [("platform", Builtin::PlatformOf), ("digest", Builtin::Digest), ("id", Builtin::Id), ("size", Builtin::BuiltSize)];
 
 fn members(ty: &Type) -> &'static [(&'static str, Builtin)] {
     match ty {
@@ -79,7 +85,9 @@ fn members(ty: &Type) -> &'static [(&'static str, Builtin)] {
         Type::Platform(_) => &PLATFORM,
         Type::File => &FILE,
         Type::Dir => &DIR,
-        Type::Image(..) | Type::Source(..) | Type::Artifact(..) => &GRAPH,
+        Type::Image(..) => &IMAGE,
+        Type::Source(..) => &SOURCE,
+        Type::Artifact(..) => &ARTIFACT,
         _ => &[],
     }
 }
@@ -101,7 +109,9 @@ fn takes(builtin: Builtin) -> Takes {
         | Builtin::Fulfils
         | Builtin::Compare
         | Builtin::DirFile
-        | Builtin::DirDir => Takes::Values(TEXT),
+        | Builtin::DirDir
+        | Builtin::BuildFile
+        | Builtin::BuildDir => Takes::Values(TEXT),
         Builtin::Sort
         | Builtin::SortVersions
         | Builtin::Reverse
@@ -118,6 +128,9 @@ fn takes(builtin: Builtin) -> Takes {
         | Builtin::FileName
         | Builtin::FileText
         | Builtin::DirFiles
+        | Builtin::Digest
+        | Builtin::Id
+        | Builtin::BuiltSize
         | Builtin::Raw => Takes::Nothing,
     }
 }
@@ -142,10 +155,7 @@ impl Body<'_, '_> {
         let found = members(&base_typed.ty).iter().find(|(known, _)| *known == &*name.text);
         let Some((_, builtin)) = found else {
             let at = self.at(name.span);
-            let on_graph = matches!(base_typed.ty, Type::Image(..) | Type::Source(..) | Type::Artifact(..));
-            if on_graph && BUILD_STAGE.contains(&&*name.text) {
-                self.report(say_evaluate::not_built_yet(at, &format!("`.{}` of a built thing", name.text)));
-            } else {
+            if !self.refuses_secret(&base_typed.ty, base.span, crate::diagnostic::secrets::Use::Member) {
                 let known = members(&base_typed.ty).iter().map(|(known, _)| *known);
                 let fields = record_fields(&base_typed.ty).iter().map(|field| &*field.name);
                 self.report(say::unknown_member(at, &base_typed.ty, &name.text, fields.chain(known)));
@@ -304,8 +314,11 @@ impl Body<'_, '_> {
             | Builtin::FileText => Type::String,
             Builtin::Distro => Type::String.optional(),
             Builtin::PlatformOf => Type::Platform(Self::platform_of(base).unwrap_or(Pattern::ANY)),
-            Builtin::DirFile => Type::File,
-            Builtin::DirDir => Type::Dir,
+            Builtin::DirFile | Builtin::BuildFile => Type::File,
+            Builtin::DirDir | Builtin::BuildDir => Type::Dir,
+            Builtin::Digest => Type::Checked(crate::types::CheckedText::Digest),
+            Builtin::Id => Type::String,
+            Builtin::BuiltSize => Type::Size,
             Builtin::DirFiles => list(Type::File),
             Builtin::Raw => Type::Error,
         })

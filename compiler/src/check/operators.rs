@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ast::{BinaryOp, Expr as Ast, ExprKind, UnaryOp};
 use crate::core::{Builtin, Kind};
-use crate::diagnostic::{platform as say_platform, types as say};
+use crate::diagnostic::{platform as say_platform, secrets as say_secrets, types as say};
 use crate::evaluate::Value;
 use crate::span::Span;
 use crate::spelling::nearest;
@@ -83,6 +83,11 @@ impl Body<'_, '_> {
         for (typed, ast) in [(&left_typed, left), (&right_typed, right)] {
             // Whether there is something can be asked of everything that may be left out.
             let with_none = matches!(left_typed.ty, Type::None) || matches!(right_typed.ty, Type::None);
+            if typed.ty.holds_secret() && !with_none {
+                let at = self.at(ast.span);
+                self.report(say_secrets::misused(at, say_secrets::Use::Operator));
+                return self.poison(span);
+            }
             if !typed.ty.is_comparable() && !with_none {
                 let at = self.at(ast.span);
                 self.report(say::not_comparable(at, &typed.ty));
@@ -142,6 +147,11 @@ impl Body<'_, '_> {
             return self.poison(span);
         }
         let is_range = op == BinaryOp::Range;
+        for (typed, ast) in [(&left_typed, left), (&right_typed, right)] {
+            if self.refuses_secret(&typed.ty, ast.span, say_secrets::Use::Operator) {
+                return self.poison(span);
+            }
+        }
         let joined = join(&left_typed.ty, &right_typed.ty).filter(Type::is_ordered);
         let joined = joined.filter(|ty| !is_range || !matches!(ty, Type::Checked(_)));
         let Some(joined) = joined else {
@@ -244,6 +254,11 @@ impl Body<'_, '_> {
             return self.poison(span);
         }
         let (left_typed, right_typed) = (self.infer(left), self.infer(right));
+        for (typed, ast) in [(&left_typed, left), (&right_typed, right)] {
+            if self.refuses_secret(&typed.ty, ast.span, say_secrets::Use::Operator) {
+                return self.poison(span);
+            }
+        }
         match arithmetic_type(op, &left_typed.ty, &right_typed.ty) {
             Some(Type::Error) => self.poison(span),
             Some(ty) => self.finish(op, left_typed, right_typed, span, ty),

@@ -47,7 +47,10 @@ impl Body<'_, '_> {
         span: Span,
         mut each: impl FnMut(&mut Self, &Arm<T>, Pat),
     ) -> Typed {
-        let typed = self.infer(subject);
+        let mut typed = self.infer(subject);
+        if self.refuses_secret(&typed.ty, subject.span, crate::diagnostic::secrets::Use::Condition) {
+            typed = self.poison(subject.span);
+        }
         let key = self.key_of(subject);
         let is_platform = matches!(typed.core.kind, Kind::Platform);
         let mut covered = Covered::default();

@@ -73,6 +73,7 @@ impl Body<'_, '_> {
             Type::Script(inner) if inner == shell => Holds::Script,
             Type::List(inner) | Type::Set(inner) if inner.has_text() => Holds::Words,
             other if other.has_text() => Holds::Text,
+            other if self.refuses_secret(other, span, crate::diagnostic::secrets::Use::Script) => Holds::Nothing,
             other => {
                 let at = self.at(span);
                 self.report(say::script_value(at, other));

@@ -2,6 +2,7 @@
 
 use super::Diagnostic;
 use super::names::suggest;
+use crate::evaluate::Look;
 use crate::span::Location;
 use crate::types::Pattern;
 
@@ -83,4 +84,82 @@ pub(crate) fn no_machine(at: Location) -> Diagnostic {
         "images of this source are built without a machine",
     )
     .help("remove `machine`")
+}
+
+pub(crate) fn machine_of_another(at: Location) -> Diagnostic {
+    Diagnostic::error(
+        "IMG3007",
+        at,
+        "this image continues another, whose machine it has",
+        "the machine is that of the image in `from`",
+    )
+    .help("write `machine` in the image that begins with the source")
+}
+
+pub(crate) fn machine_unknown(at: Location, from: Location) -> Diagnostic {
+    Diagnostic::error(
+        "IMG3008",
+        at,
+        "it cannot be seen here which source this is, and so not which machine it has",
+        "of which type is not known",
+    )
+    .label(from, "the source is chosen elsewhere")
+    .help("call the source in `from`, or in a `let` or `fn` that `from` names")
+}
+
+pub(crate) fn needs_machine(at: Location, record: &str, missing: &[&str]) -> Diagnostic {
+    let fields: Vec<String> = missing.iter().take(3).map(|name| format!("`{name}`")).collect();
+    Diagnostic::error(
+        "IMG3009",
+        at,
+        format!("this source needs `machine` with {}", fields.join(", ")),
+        format!("its machines are described by a `{record}`"),
+    )
+    .help(format!("add `machine = {{ {} = … }}`", missing.first().unwrap_or(&"")))
+}
+
+pub(crate) fn not_yet_known(at: Location, look: Look) -> Diagnostic {
+    let (code, message, help) = match look {
+        Look::Operator => (
+            "IMG3010",
+            "a value that is known once it is built cannot be compared or computed with",
+            "compare in a step: put the value into a script and test it there",
+        ),
+        Look::Match => (
+            "IMG3011",
+            "a value that is known once it is built cannot decide what is built",
+            "all steps are known before the first runs; take a `param` for what decides",
+        ),
+        Look::Key => (
+            "IMG3012",
+            "a value that is known once it is built cannot be a key",
+            "take a key that is known already, such as a name, and make this the value",
+        ),
+        Look::Name => (
+            "IMG3013",
+            "a value that is known once it is built cannot stand in a name",
+            "labels, names of files and versions are known before anything runs; write the value inside the image",
+        ),
+        Look::Content => (
+            "IMG3014",
+            "nothing can look into a value that is known once it is built",
+            "copy the file into an image and read it in a step",
+        ),
+        Look::Form => (
+            "IMG3015",
+            "the form of a text cannot be tested before it is known",
+            "a checked text is made of values that are known already",
+        ),
+    };
+    Diagnostic::error(code, at, message, "is not known before the run").help(help)
+}
+
+pub(crate) fn image_path(at: Location, path: &str) -> Diagnostic {
+    Diagnostic::error("IMG3016", at, format!("`{path}` is not an absolute path in an image"), "this path")
+        .help("write it from the root of the image: `/out/app`")
+}
+
+pub(crate) fn source_attribute(at: Location) -> Diagnostic {
+    Diagnostic::error("IMG3017", at, "a source has no digest of its own", "of a source")
+        .help("take that of an image: `image base { from = … }`, then `base.digest`")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::core::{Item, Param};
-use crate::diagnostic::evaluate as say;
+use crate::diagnostic::{evaluate as say, secrets as say_secrets};
 use crate::types::{Nominal, Pattern, Shape, Type};
 use crate::world::{Argument, ArgumentValue, Found};
 use crate::{paths, types};
@@ -20,6 +20,9 @@ type Refused<T> = Result<T, String>;
 impl<'a> Evaluator<'a> {
     /// The value of an argument; a refusal names where it came from.
     pub(super) fn argument(&mut self, param: &'a Param, argument: &Argument) -> Known {
+        if param.ty.holds_secret() {
+            return Err(self.report(say_secrets::given(param.at, &param.name, &argument.origin)));
+        }
         let read = match &argument.value {
             ArgumentValue::Text(text) => self.read_text(text, &param.ty, &argument.base),
             ArgumentValue::Data(data) => self.read_data(data, &param.ty, &argument.base),

@@ -9,7 +9,7 @@ use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 
 use super::escaped;
-use super::{Defaults, Evaluator, Fault, Fields, Frame, Known, MAX_CALLS, StepData, Stop, Value};
+use super::{Defaults, Evaluator, Fault, Fields, Frame, Known, Look, MAX_CALLS, StepData, Stop, Value};
 
 /// An image while its body runs.
 pub(super) struct Building {
@@ -74,6 +74,11 @@ impl<'a> Evaluator<'a> {
         };
         self.count_elements(pairs.len(), head.over.at)?;
         let is_pair = head.slots.len() > 1;
+        if head.first_is_key && !is_pair {
+            for (_, item) in &pairs {
+                self.must_know(item, Look::Key, head.over.at)?;
+            }
+        }
         let rows = pairs.into_iter().map(|(index, item)| {
             let first = if is_pair { index.clone() } else { item.clone() };
             let key = if head.first_is_key { first.clone() } else { index };
@@ -182,7 +187,7 @@ impl<'a> Evaluator<'a> {
         subject: &'a Expr,
         arms: &'a [(Pat, Vec<Statement>)],
     ) -> Known<()> {
-        let value = match self.eval(frame, subject) {
+        let value = match self.subject(frame, subject) {
             Ok(value) => value,
             Err(stop) => {
                 for (pat, body) in arms {
@@ -281,7 +286,10 @@ impl<'a> Evaluator<'a> {
             return Err(Stop::Reported);
         };
         let mut fault = Fault::default();
-        let label = step.label.as_ref().and_then(|label| fault.of(self.eval(frame, label)));
+        let label = step.label.as_ref().and_then(|label| {
+            let label = self.eval(frame, label);
+            fault.of(self.known(label, Look::Name, step.label_at))
+        });
         let label = label.and_then(|label| label.to_text());
         let mut given: BTreeMap<&Arc<str>, (Known, Location)> = BTreeMap::new();
         for (name, value) in &step.fields {

@@ -10,7 +10,8 @@ use crate::span::Location;
 use crate::types::PlatformIndex;
 
 use super::{
-    ArtifactData, ArtifactId, Evaluator, Fault, Fields, Frame, InstanceId, Known, MAX_CALLS, SourceValue, Stop, Value,
+    ArtifactData, ArtifactId, Evaluator, Fault, Fields, Frame, InstanceId, Known, Look, MAX_CALLS, SourceValue, Stop,
+    Value,
 };
 
 /// Fields as they are given, with the place of each value.
@@ -129,7 +130,11 @@ impl<'a> Evaluator<'a> {
         // The name of the file is no part of what is in it.
         let file = match args.remove("file") {
             Some(Value::Text(file)) => Some(file),
-            Some(_) | None => None,
+            Some(other) => {
+                self.must_know(&other, Look::Name, at)?;
+                None
+            }
+            None => None,
         };
         let key = (of.id, args);
         if let Some(id) = self.artifact_ids.get(&key) {

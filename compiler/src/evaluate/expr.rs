@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imgc_plan::Attribute;
+
 use crate::core::{Expr, Head, Item, Kind, Part, Pat, Ref, ScriptPart};
 use crate::diagnostic::{evaluate as say, types as say_types};
 use crate::script;
@@ -10,7 +12,7 @@ use crate::span::Location;
 use crate::types::{Coercion, Pattern, Type};
 
 use super::calls::Given;
-use super::{Evaluator, Fault, Frame, Known, Stop, Value};
+use super::{Built, Evaluator, Fault, Frame, Hole, Known, Look, NodeRef, Stop, Value, build};
 
 impl<'a> Evaluator<'a> {
     /// The value of an expression.
@@ -26,14 +28,22 @@ impl<'a> Evaluator<'a> {
             Kind::Text(parts) => self.text(frame, parts, expr.at),
             Kind::Script { shell, parts, contexts } => self.script(frame, shell, parts, contexts.as_deref(), expr.at),
             Kind::List(elements) => Ok(Value::List(Arc::new(self.list(frame, elements, expr.at)?))),
-            Kind::Set(elements) => Ok(Value::Set(Arc::new(self.list(frame, elements, expr.at)?.into_iter().collect()))),
+            Kind::Set(elements) => {
+                let items = self.list(frame, elements, expr.at)?;
+                for item in &items {
+                    self.must_know(item, Look::Key, expr.at)?;
+                }
+                Ok(Value::Set(Arc::new(items.into_iter().collect())))
+            }
             Kind::Record { spreads, fields, of } => self.record(frame, spreads, fields, *of, expr.at),
             Kind::Map { spreads, entries } => self.map(frame, spreads, entries, expr.at),
             Kind::ListFor { heads, condition, body, set } => {
                 let mut items = Vec::new();
                 let mut fault = Fault::default();
                 self.turns(frame, heads, condition.as_deref(), &mut |this, frame| {
-                    items.extend(fault.of(this.eval(frame, body)));
+                    let item = this.eval(frame, body);
+                    let item = if *set { this.known(item, Look::Key, body.at) } else { item };
+                    items.extend(fault.of(item));
                     this.count_elements(1, expr.at)
                 })?;
                 fault.end()?;
@@ -43,7 +53,9 @@ impl<'a> Evaluator<'a> {
                 let mut map = BTreeMap::new();
                 let mut fault = Fault::default();
                 self.turns(frame, heads, condition.as_deref(), &mut |this, frame| {
-                    let (key, value) = (fault.of(this.eval(frame, key)), fault.of(this.eval(frame, value)));
+                    let found = this.eval(frame, key);
+                    let key = fault.of(this.known(found, Look::Key, key.at));
+                    let value = fault.of(this.eval(frame, value));
                     map.extend(key.zip(value));
                     this.count_elements(1, expr.at)
                 })?;
@@ -87,6 +99,7 @@ impl<'a> Evaluator<'a> {
             }
             Kind::Checked { value, form } => {
                 let value = self.eval(frame, value)?;
+                self.must_know(&value, Look::Form, expr.at)?;
                 match &value {
                     Value::Text(text) if form.accepts(text) => Ok(value),
                     Value::Text(text) => Err(self.report(say::bad_text(expr.at, *form, text))),
@@ -106,7 +119,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn choose(&mut self, frame: &mut Frame, subject: &'a Expr, arms: &'a [(Pat, Expr)]) -> Known {
-        let value = match self.eval(frame, subject) {
+        let value = match self.subject(frame, subject) {
             Ok(value) => value,
             Err(stop) => {
                 for (pat, body) in arms {
@@ -125,21 +138,18 @@ impl<'a> Evaluator<'a> {
     }
 
     fn text(&mut self, frame: &mut Frame, parts: &'a [Part], at: Location) -> Known {
-        let mut text = String::new();
+        let mut values = Vec::with_capacity(parts.len());
         let mut fault = Fault::default();
         for part in parts {
             match part {
-                Part::Text(part) => text.push_str(part),
-                Part::Hole(value) => {
-                    if let Some(value) = fault.of(self.eval(frame, value)) {
-                        text.push_str(&value.to_text().ok_or(Stop::Reported)?);
-                    }
-                }
+                Part::Text(part) => values.push(Value::Text(part.clone())),
+                Part::Hole(value) => values.extend(fault.of(self.eval(frame, value))),
             }
         }
         fault.end()?;
-        self.count_text(text.len(), at)?;
-        Ok(Value::text(text))
+        let text = build::joined(values.iter(), "").ok_or(Stop::Reported)?;
+        self.count_text(text.known_length(), at)?;
+        Ok(text)
     }
 
     fn script(
@@ -164,29 +174,23 @@ impl<'a> Evaluator<'a> {
             None => self.contexts(parts, &values)?,
         };
         let mut contexts = contexts.into_iter();
-        let mut text = String::new();
+        let mut holes = Vec::new();
         for (part, value) in parts.iter().zip(&values) {
             match part {
-                ScriptPart::Text(part) => text.push_str(part),
-                ScriptPart::Insert(_) => text.push_str(&value.to_text().ok_or(Stop::Reported)?),
+                ScriptPart::Text(part) => holes.push(Hole::Text(part.clone())),
+                ScriptPart::Insert(_) => holes.extend(build::inserted(value).ok_or(Stop::Reported)?),
                 ScriptPart::Hole(hole) => {
                     let context = contexts.next().ok_or(Stop::Reported)?;
-                    let escaped = match value {
-                        Value::List(items) => words(items.iter()),
-                        Value::Set(items) => words(items.iter()),
-                        other => other.to_text().and_then(|text| script::escape(context, &text).ok()),
+                    let Some(written) = build::written(value, context) else {
+                        return Err(self.report(say_types::script_hole(hole.at, "in a script with a byte 0 in it")));
                     };
-                    match escaped {
-                        Some(escaped) => text.push_str(&escaped),
-                        None => {
-                            return Err(self.report(say_types::script_hole(hole.at, "in a script with a byte 0 in it")));
-                        }
-                    }
+                    holes.extend(written);
                 }
             }
         }
-        self.count_text(text.len(), at)?;
-        Ok(Value::Script { shell: shell.clone(), text: text.into() })
+        let script = build::assembled(Some(shell.clone()), holes);
+        self.count_text(script.known_length(), at)?;
+        Ok(script)
     }
 
     /// Where the holes stand, once the scripts that are put in are known.
@@ -195,7 +199,7 @@ impl<'a> Evaluator<'a> {
             .iter()
             .zip(values)
             .map(|(part, value)| match part {
-                ScriptPart::Text(_) | ScriptPart::Insert(_) => value.to_text(),
+                ScriptPart::Text(_) | ScriptPart::Insert(_) => build::example(value),
                 ScriptPart::Hole(_) => None,
             })
             .collect();
@@ -304,7 +308,9 @@ impl<'a> Evaluator<'a> {
         }
         let mut fault = Fault::default();
         for (key, value) in entries {
-            let (key, value) = (fault.of(self.eval(frame, key)), fault.of(self.eval(frame, value)));
+            let found = self.eval(frame, key);
+            let key = fault.of(self.known(found, Look::Key, key.at));
+            let value = fault.of(self.eval(frame, value));
             map.extend(key.zip(value));
         }
         fault.end()?;
@@ -356,6 +362,7 @@ impl<'a> Evaluator<'a> {
     fn index(&mut self, frame: &mut Frame, base: &'a Expr, index: &'a Expr) -> Known {
         let (container, key) = (self.eval(frame, base), self.eval(frame, index));
         let (container, key) = (container?, key?);
+        self.must_know(&key, Look::Key, index.at)?;
         let (found, len) = match (&container, &key) {
             (Value::List(items), Value::Int(n)) => {
                 (usize::try_from(*n).ok().and_then(|n| items.get(n)).cloned(), items.len())
@@ -388,6 +395,12 @@ impl<'a> Evaluator<'a> {
             (Coercion::ReadScript(shell), Value::File(path)) => {
                 Ok(Value::Script { shell: shell.clone(), text: self.read(&path, at)? })
             }
+            (Coercion::ReadScript(_), value @ Value::Build(_)) => {
+                self.must_know(&value, Look::Content, at).and(Err(Stop::Reported))
+            }
+            (Coercion::File, Value::Artifact { id, .. }) => {
+                Ok(Value::Build(Arc::new(Built { of: NodeRef::Artifact(id), what: Attribute::Whole })))
+            }
             (Coercion::Record(nominal), Value::Record(fields)) => {
                 let given = fields.iter().map(|(name, value)| (name.clone(), (Ok(value.clone()), at))).collect();
                 self.whole_record(frame, given, Ref { id: nominal.id, via: None }, at)
@@ -395,10 +408,4 @@ impl<'a> Evaluator<'a> {
             (_, value) => Ok(value),
         }
     }
-}
-
-/// Texts as shell words.
-fn words<'v>(items: impl Iterator<Item = &'v Value>) -> Option<String> {
-    let texts: Option<Vec<String>> = items.map(Value::to_text).collect();
-    script::words(texts?.iter().map(String::as_str)).ok()
 }

@@ -12,7 +12,7 @@ use crate::spelling::nearest;
 
 use super::body::Building;
 use super::{
-    Base, Evaluator, Fault, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop,
+    Base, Evaluator, Fault, Fields, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop,
     TestData, Value,
 };
 
@@ -59,7 +59,10 @@ impl<'a> Evaluator<'a> {
             Item::Let { value, .. } | Item::Output { value, .. } => self.eval(&mut Frame::new(instance), value),
             Item::Image(image) => self.image(instance, image, name),
             Item::Test { of, body, at } => self.test(instance, of, body, name, *at),
-            Item::Nothing | Item::Secret { .. } => Err(Stop::Reported),
+            Item::Nothing => Err(Stop::Reported),
+            Item::Secret { origin, value, version, .. } => {
+                self.secret(instance, name, (*origin, value), version.as_ref())
+            }
             Item::Fn { .. } | Item::Record { .. } | Item::Enum { .. } | Item::Recipe { .. } => {
                 self.look_at(instance, item);
                 Ok(Value::None)
@@ -291,7 +294,7 @@ impl<'a> Evaluator<'a> {
         for (address, of) in subjects {
             let platform = self.result.images.get(of.0 as usize).map(|image| image.platform.clone());
             let base = (Base::Image(of), platform.ok_or(Stop::Reported)?);
-            let steps = fault.of(self.build(&mut frame, base, address, body, at));
+            let steps = fault.of(self.build(&mut frame, base, address, (body, Fields::new()), at));
             self.result.tests.extend(steps.map(|steps| TestData { steps, at }));
         }
         fault.end()?;
@@ -317,7 +320,35 @@ impl<'a> Evaluator<'a> {
             }
         };
         self.count_node(image.at)?;
-        self.build(frame, base, address, &image.body, image.at).map(Value::Image)
+        let machine = self.machine(frame, image, &base.0);
+        let mut fault = Fault::default();
+        let fields = fault.of(machine).unwrap_or_default();
+        let built = self.build(frame, base, address, (&image.body, fields), image.at);
+        fault.end()?;
+        built.map(Value::Image)
+    }
+
+    /// What the machine of an image is: what the image says, and the defaults of the record that its source declares.
+    fn machine(&mut self, frame: &mut Frame, image: &'a core::Image, base: &Base) -> Known<Fields> {
+        let program = self.program;
+        let said = match &image.machine {
+            Some(machine) => self.eval(frame, machine)?,
+            None => Value::Record(Arc::default()),
+        };
+        let Base::Source(source) = base else { return Ok(Fields::new()) };
+        let declared = match program.item(source.of).map(|item| &**item) {
+            Some(Item::Source(signature)) => signature.machine.as_ref(),
+            _ => None,
+        };
+        let (Some(crate::types::Type::Nominal(nominal)), Value::Record(fields)) = (declared, said) else {
+            return Ok(Fields::new());
+        };
+        let at = image.machine.as_ref().map_or(image.from.at, |machine| machine.at);
+        let given = fields.iter().map(|(name, value)| (name.clone(), (Ok(value.clone()), at))).collect();
+        match self.whole_record(frame, given, core::Ref { id: nominal.id, via: None }, at)? {
+            Value::Record(fields) => Ok((*fields).clone()),
+            _ => Err(Stop::Reported),
+        }
     }
 
     /// The steps of a body on their base.
@@ -326,7 +357,7 @@ impl<'a> Evaluator<'a> {
         frame: &mut Frame,
         (base, platform): (Base, Platform),
         address: String,
-        body: &'a [core::Statement],
+        (body, machine): (&'a [core::Statement], Fields),
         at: Location,
     ) -> Known<ImageId> {
         frame.platform = Some(Arc::new(platform.clone()));
@@ -336,7 +367,7 @@ impl<'a> Evaluator<'a> {
             return Err(stop);
         }
         let id = ImageId(u32::try_from(self.result.images.len()).unwrap_or(u32::MAX));
-        self.result.images.push(ImageData { address, platform, base, steps: building.steps });
+        self.result.images.push(ImageData { address, platform, base, steps: building.steps, machine });
         Ok(id)
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::core::{Builtin, Expr, Lambda};
-use crate::diagnostic::evaluate as say;
+use crate::diagnostic::{evaluate as say, platform as say_platform};
 use crate::paths;
 use crate::span::Location;
 use crate::types::{compare_versions, fulfils};
 use crate::world::{Found, WorldError};
 
-use super::{Evaluator, Fault, Frame, Known, Purpose, Stop, Value};
+use super::{Evaluator, Fault, Frame, Known, Look, Purpose, Stop, Value};
 
 /// The most bytes of a compiled regular expression.
 const MAX_REGEX: usize = 1 << 20;
@@ -26,7 +26,14 @@ impl<'a> Evaluator<'a> {
     ) -> Known {
         let mut fault = Fault::default();
         let base = fault.of(base);
-        let values = args.iter().filter_map(|arg| fault.of(self.eval(frame, arg))).collect();
+        let mut values = Vec::with_capacity(args.len());
+        for arg in args {
+            let value = self.eval(frame, arg);
+            // What a member takes decides what it gives.
+            let may_be_open = matches!(builtin, Builtin::Fold | Builtin::BuildFile | Builtin::BuildDir);
+            let value = if may_be_open { value } else { self.known(value, Look::Content, arg.at) };
+            values.extend(fault.of(value));
+        }
         if let (None, Some(lambda)) = (&base, lambda) {
             lambda.slots.iter().for_each(|slot| frame.put(*slot, Err(Stop::Unknown)));
             let _ = self.guarded(frame, |this, frame| this.eval(frame, &lambda.body));
@@ -65,8 +72,13 @@ impl<'a> Evaluator<'a> {
                 _ => platform.distro.as_deref().map_or(Value::None, Value::text),
             }),
             (Value::Image(_) | Value::Artifact { .. } | Value::Source(_), _) => {
-                self.platform_of(base).map(|platform| Value::Platform(Arc::new(platform))).ok_or(Stop::Reported)
+                self.on_graph(builtin, base, values.first(), at)
             }
+            (Value::Build(built), _) => self.on_build(builtin, built, values.first(), at),
+            (Value::Template { parts, .. }, _) if builtin == Builtin::Raw => {
+                Ok(Value::Template { shell: Some(Arc::from("sh")), parts: parts.clone() })
+            }
+            (Value::Template { .. }, _) => self.must_know(base, Look::Content, at).and(Err(Stop::Reported)),
             (_, _) => Err(Stop::Reported),
         }
     }
@@ -115,6 +127,9 @@ impl<'a> Evaluator<'a> {
                 let kept = results.into_iter().filter(|(result, _)| *result == Value::Bool(true));
                 list(kept.map(|(_, item)| item).collect())
             }
+            Builtin::SortBy if results.iter().any(|(key, _)| key.is_open()) => {
+                return Err(self.report(say_platform::not_yet_known(lambda.body.at, Look::Operator)));
+            }
             Builtin::SortBy => {
                 results.sort_by(|(a, _), (b, _)| a.cmp(b));
                 list(results.into_iter().map(|(_, item)| item).collect())
@@ -127,6 +142,9 @@ impl<'a> Evaluator<'a> {
         self.count_elements(items.len(), at)?;
         Ok(match (builtin, args) {
             (Builtin::Len, _) => length(items.len()),
+            (Builtin::Sort | Builtin::Contains, _) if items.iter().any(Value::is_open) => {
+                return Err(self.report(say_platform::not_yet_known(at, Look::Operator)));
+            }
             (Builtin::Sort, _) => {
                 items.sort();
                 list(items)
@@ -146,10 +164,9 @@ impl<'a> Evaluator<'a> {
             }
             (Builtin::Contains, [value]) => Value::Bool(items.contains(value)),
             (Builtin::Join, [Value::Text(between)]) => {
-                let texts: Option<Vec<String>> = items.iter().map(Value::to_text).collect();
-                let text = texts.ok_or(Stop::Reported)?.join(between);
-                self.count_text(text.len(), at)?;
-                Value::text(text)
+                let text = super::build::joined(items.iter(), between).ok_or(Stop::Reported)?;
+                self.count_text(text.known_length(), at)?;
+                text
             }
             (_, _) => return Err(Stop::Reported),
         })

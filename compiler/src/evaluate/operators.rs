@@ -8,7 +8,7 @@ use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 use crate::types::Pattern;
 
-use super::{Evaluator, Frame, Known, Stop, Value};
+use super::{Evaluator, Frame, Known, Look, Stop, Value};
 
 impl<'a> Evaluator<'a> {
     pub(super) fn binary(
@@ -44,6 +44,10 @@ impl<'a> Evaluator<'a> {
             (Err(Stop::Reported), _) | (_, Err(Stop::Reported)) => return Err(Stop::Reported),
             (_, _) => return Err(Stop::Unknown),
         };
+        if !matches!((&a, &b), (Value::None, _) | (_, Value::None)) {
+            self.must_know(&a, Look::Operator, left.at)?;
+            self.must_know(&b, Look::Operator, right.at)?;
+        }
         Ok(match op {
             BinaryOp::Eq => Value::Bool(a == b),
             BinaryOp::Ne => Value::Bool(a != b),

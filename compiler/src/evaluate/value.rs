@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use imgc_plan::Platform;
 
+use super::build::{Built, Hole};
 use crate::span::Location;
 use crate::types::ItemId;
 
@@ -61,6 +62,15 @@ pub(crate) enum Value {
         id: ArtifactId,
         file: Option<Arc<str>>,
     },
+    /// By the name that the plan has it under.
+    Secret(Arc<str>),
+    /// Something that is known once its image or artifact is built.
+    Build(Arc<Built>),
+    /// A text, or a script of this shell, with holes.
+    Template {
+        shell: Option<Arc<str>>,
+        parts: Arc<Vec<Hole>>,
+    },
 }
 
 /// A call of a source.
@@ -100,7 +110,10 @@ impl Value {
             | Self::Dir { .. }
             | Self::Source(_)
             | Self::Image(_)
-            | Self::Artifact { .. } => return None,
+            | Self::Artifact { .. }
+            | Self::Secret(_)
+            | Self::Build(_)
+            | Self::Template { .. } => return None,
         })
     }
 
@@ -128,6 +141,8 @@ impl Value {
             Self::Image(_) => "image".to_owned(),
             Self::Artifact { .. } => "artifact".to_owned(),
             Self::Mode(bits) => format!("0o{bits:o}"),
+            Self::Secret(name) => format!("secret {name}"),
+            Self::Build(_) | Self::Template { .. } => "known once it is built".to_owned(),
             Self::Bool(_)
             | Self::Int(_)
             | Self::Size(_)
@@ -143,6 +158,11 @@ impl Value {
         match self {
             Self::Image(id) => found.push(NodeRef::Image(*id)),
             Self::Artifact { id, .. } => found.push(NodeRef::Artifact(*id)),
+            Self::Build(value) => found.push(value.of),
+            Self::Template { parts, .. } => found.extend(parts.iter().filter_map(|part| match part {
+                Hole::Build { value, .. } => Some(value.of),
+                Hole::Text(_) | Hole::Secret(_) => None,
+            })),
             Self::List(items) => items.iter().for_each(|v| v.nodes(found)),
             Self::Set(items) => items.iter().for_each(|v| v.nodes(found)),
             Self::Map(map) => map.values().for_each(|v| v.nodes(found)),
@@ -161,7 +181,8 @@ impl Value {
             | Self::Range(_)
             | Self::File(_)
             | Self::Dir { .. }
-            | Self::Source(_) => {}
+            | Self::Source(_)
+            | Self::Secret(_) => {}
         }
     }
 }

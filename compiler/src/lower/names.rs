@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evaluate::{ArtifactId, Evaluated, Value};
+use crate::evaluate::{ArtifactId, Evaluated, NodeRef, Value};
 
 /// An address for every artifact that an output or `let` of the applied module leads to. Where several do, the first
 /// by name, so that it does not matter in which order items stand.
@@ -30,6 +30,11 @@ fn holder(value: &Value, address: &str, addresses: &mut BTreeMap<ArtifactId, Str
     match value {
         Value::Artifact { id, .. } => {
             addresses.entry(*id).or_insert_with(|| address.to_owned());
+        }
+        Value::Build(built) => {
+            if let NodeRef::Artifact(id) = built.of {
+                addresses.entry(id).or_insert_with(|| address.to_owned());
+            }
         }
         Value::List(items) => {
             for (n, item) in items.iter().enumerate() {

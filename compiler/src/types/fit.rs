@@ -15,6 +15,8 @@ pub(crate) enum Coercion {
     ReadScript(Arc<str>),
     /// The fields of a record that are missing get their defaults.
     Record(Arc<super::Nominal>),
+    /// An artifact as the file it is.
+    File,
 }
 
 /// The answer.
@@ -45,7 +47,7 @@ pub(crate) fn fit(found: &Type, expected: &Type) -> Fit {
         (Type::Mode, Type::Int) => Fit::After(Coercion::Bits),
         (Type::Int, Type::Port) => Fit::After(Coercion::Port),
         (Type::File, Type::Script(shell)) => Fit::After(Coercion::ReadScript(shell.clone())),
-        (Type::Artifact(..), Type::File) => Fit::Yes,
+        (Type::Artifact(..), Type::File) => Fit::After(Coercion::File),
         (Type::Platform(a), Type::Platform(b)) => Fit::when(b.holds(a)),
         (Type::List(a), Type::List(b))
         | (Type::Set(a), Type::Set(b))

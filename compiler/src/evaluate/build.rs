@@ -1,0 +1,318 @@
+//! Values that are known only while the plan is executed: secrets, and what steps and artifacts leave. They are passed
+//! on, and texts are made of them; nothing looks into one, so that the graph is complete before the first step runs.
+
+use std::sync::Arc;
+
+use imgc_plan::{Attribute, Escape, SecretSource};
+
+use crate::core::{Builtin, Expr, Origin};
+use crate::diagnostic::{evaluate as say, platform as say_platform};
+use crate::paths;
+use crate::script::{self, Context};
+use crate::span::Location;
+
+use super::{Evaluator, Frame, InstanceId, Known, NodeRef, Stop, Value};
+
+/// Something of an image or artifact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Built {
+    pub(crate) of: NodeRef,
+    pub(crate) what: Attribute,
+}
+
+/// A part of a text that is not whole yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hole {
+    Text(Arc<str>),
+    /// By the name that the plan has it under.
+    Secret(Arc<str>),
+    Build {
+        value: Arc<Built>,
+        /// How it is written there; none: as it is.
+        escape: Option<Escape>,
+    },
+}
+
+/// A secret as it was declared.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretData {
+    pub(crate) source: SecretSource,
+    pub(crate) version: Option<String>,
+}
+
+/// Something that is done with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A comparison or sum.
+    Operator,
+    /// `match`.
+    Match,
+    /// Part of a map, of a set, or of an address by `for`.
+    Key,
+    /// The label of a step, the name of a file.
+    Name,
+    /// A function of what is in it.
+    Content,
+    /// A text whose form is tested.
+    Form,
+}
+
+impl Value {
+    /// Whether some of it is known only once something is built.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Build(_) | Self::Template { .. } => true,
+            Self::List(items) => items.iter().any(Self::is_open),
+            Self::Set(items) => items.iter().any(Self::is_open),
+            Self::Map(map) => map.values().any(Self::is_open),
+            Self::Record(fields) | Self::Variant { payload: fields, .. } => fields.values().any(Self::is_open),
+            _ => false,
+        }
+    }
+
+    /// The value as parts of a text; none where it has no text.
+    fn holes(&self) -> Option<Vec<Hole>> {
+        Some(match self {
+            Self::Secret(name) => vec![Hole::Secret(name.clone())],
+            Self::Build(value) => vec![Hole::Build { value: value.clone(), escape: None }],
+            Self::Template { parts, .. } => parts.to_vec(),
+            other => vec![Hole::Text(other.to_text()?.into())],
+        })
+    }
+}
+
+impl Value {
+    /// The bytes of its text that are known.
+    pub(super) fn known_length(&self) -> usize {
+        let known = |part: &Hole| match part {
+            Hole::Text(text) => text.len(),
+            Hole::Secret(_) | Hole::Build { .. } => 0,
+        };
+        match self {
+            Self::Template { parts, .. } => parts.iter().map(known).sum(),
+            Self::Text(text) | Self::Script { text, .. } => text.len(),
+            other => other.to_text().map_or(0, |text| text.len()),
+        }
+    }
+}
+
+/// Parts as one value: a text where nothing is open.
+pub(super) fn assembled(shell: Option<Arc<str>>, holes: Vec<Hole>) -> Value {
+    let mut parts: Vec<Hole> = Vec::with_capacity(holes.len());
+    for hole in holes {
+        match (parts.last_mut(), hole) {
+            (Some(Hole::Text(before)), Hole::Text(text)) => *before = format!("{before}{text}").into(),
+            (_, hole) => parts.push(hole),
+        }
+    }
+    match (parts.as_slice(), shell) {
+        ([], Some(shell)) => Value::Script { shell, text: Arc::from("") },
+        ([], None) => Value::text(""),
+        ([Hole::Text(text)], Some(shell)) => Value::Script { shell, text: text.clone() },
+        ([Hole::Text(text)], None) => Value::Text(text.clone()),
+        (_, shell) => Value::Template { shell, parts: Arc::new(parts) },
+    }
+}
+
+/// Values one after the other as one text.
+pub(super) fn joined<'v>(values: impl Iterator<Item = &'v Value>, between: &str) -> Option<Value> {
+    let mut holes = Vec::new();
+    for (n, value) in values.enumerate() {
+        if n > 0 && !between.is_empty() {
+            holes.push(Hole::Text(between.into()));
+        }
+        holes.extend(value.holes()?);
+    }
+    Some(assembled(None, holes))
+}
+
+/// A value as it is written in its context; none where it has no text or holds a byte 0.
+pub(super) fn written(value: &Value, context: Context) -> Option<Vec<Hole>> {
+    let items: Vec<&Value> = match value {
+        Value::List(items) => items.iter().collect(),
+        Value::Set(items) => items.iter().collect(),
+        other => {
+            let holes = other.holes()?;
+            return one_word(&holes, context);
+        }
+    };
+    let mut words = Vec::new();
+    for (n, item) in items.into_iter().enumerate() {
+        if n > 0 {
+            words.push(Hole::Text(Arc::from(" ")));
+        }
+        words.extend(one_word(&item.holes()?, context)?);
+    }
+    Some(words)
+}
+
+fn one_word(holes: &[Hole], context: Context) -> Option<Vec<Hole>> {
+    let mut written = Vec::with_capacity(holes.len());
+    for (n, hole) in holes.iter().enumerate() {
+        // Only before the first part of a value stands what stood there in the script.
+        let context = match context {
+            Context::Double { .. } if n > 0 => Context::Double { after_name: false },
+            other => other,
+        };
+        written.push(match hole {
+            Hole::Text(text) => Hole::Text(script::escape(context, text).ok()?.into()),
+            Hole::Secret(_) => return None,
+            Hole::Build { value, .. } => Hole::Build { value: value.clone(), escape: Some(escape_of(context)) },
+        });
+    }
+    Some(written)
+}
+
+/// What [`script::escape`] does in a context, as a table: so there is one place that knows how shells quote.
+fn escape_of(context: Context) -> Escape {
+    let around = script::escape(context, "x").unwrap_or_default();
+    let (open, close) = around.split_once('x').unwrap_or_default();
+    let inner = |c: char| {
+        let whole = script::escape(context, &c.to_string()).ok()?;
+        let inner = whole.strip_prefix(open)?.strip_suffix(close)?;
+        (inner != c.to_string()).then(|| (c, inner.to_owned()))
+    };
+    let special = (1_u8..=127).map(char::from).filter_map(inner);
+    Escape { open: open.to_owned(), close: close.to_owned(), replace: special.collect() }
+}
+
+/// The text of a script to put into another, with something in each hole, to see where the other's own holes stand.
+pub(super) fn example(value: &Value) -> Option<String> {
+    match value {
+        Value::Template { parts, .. } => {
+            let text = parts.iter().map(|part| match part {
+                Hole::Text(text) => Some(text.to_string()),
+                Hole::Build { escape: Some(escape), .. } => escape.apply("x"),
+                Hole::Build { escape: None, .. } | Hole::Secret(_) => Some("x".to_owned()),
+            });
+            text.collect()
+        }
+        other => other.to_text(),
+    }
+}
+
+/// A script as parts of another.
+pub(super) fn inserted(value: &Value) -> Option<Vec<Hole>> {
+    value.holes()
+}
+
+impl<'a> Evaluator<'a> {
+    /// Refuses to look into a value that is not known yet.
+    pub(super) fn must_know(&mut self, value: &Value, look: Look, at: Location) -> Known<()> {
+        if value.is_open() { Err(self.report(say_platform::not_yet_known(at, look))) } else { Ok(()) }
+    }
+
+    /// As [`Evaluator::must_know`], of what evaluation gave.
+    pub(super) fn known(&mut self, value: Known, look: Look, at: Location) -> Known {
+        let value = value?;
+        self.must_know(&value, look, at)?;
+        Ok(value)
+    }
+
+    /// What is matched is known, but for the payload of a variant.
+    pub(super) fn subject(&mut self, frame: &mut Frame, subject: &'a Expr) -> Known {
+        let value = self.eval(frame, subject)?;
+        if matches!(value, Value::Build(_) | Value::Template { .. }) {
+            self.must_know(&value, Look::Match, subject.at)?;
+        }
+        Ok(value)
+    }
+
+    /// A member of an image, artifact or source.
+    pub(super) fn on_graph(&mut self, builtin: Builtin, base: &Value, arg: Option<&Value>, at: Location) -> Known {
+        let of = match base {
+            Value::Image(id) => NodeRef::Image(*id),
+            Value::Artifact { id, .. } => NodeRef::Artifact(*id),
+            _ if builtin == Builtin::PlatformOf => {
+                return self.platform_of(base).map(|p| Value::Platform(Arc::new(p))).ok_or(Stop::Reported);
+            }
+            _ => return Err(self.report(say_platform::source_attribute(at))),
+        };
+        let path = |this: &mut Self| -> Known<String> {
+            match arg {
+                Some(Value::Text(path)) => {
+                    guest_path(path).ok_or_else(|| this.report(say_platform::image_path(at, path)))
+                }
+                Some(other) => this.must_know(other, Look::Content, at).and(Err(Stop::Reported)),
+                None => Err(Stop::Reported),
+            }
+        };
+        let what = match builtin {
+            Builtin::BuildFile => Attribute::File { path: path(self)? },
+            Builtin::BuildDir => Attribute::Dir { path: path(self)? },
+            Builtin::Digest => Attribute::Digest,
+            Builtin::Id => Attribute::Id,
+            Builtin::BuiltSize => Attribute::Size,
+            _ => return self.platform_of(base).map(|p| Value::Platform(Arc::new(p))).ok_or(Stop::Reported),
+        };
+        Ok(Value::Build(Arc::new(Built { of, what })))
+    }
+
+    /// A member of a file or directory of an image: its path is known, its content is not.
+    pub(super) fn on_build(&mut self, builtin: Builtin, built: &Built, arg: Option<&Value>, at: Location) -> Known {
+        let below = |this: &mut Self, dir: &str| match arg {
+            Some(Value::Text(path)) => {
+                paths::join(dir, path).map_err(|_| this.report(say_platform::image_path(at, path)))
+            }
+            _ => Err(Stop::Reported),
+        };
+        let of = built.of;
+        let what = match (builtin, &built.what) {
+            (Builtin::FileName, Attribute::File { path }) => {
+                return Ok(Value::text(path.rsplit('/').next().unwrap_or(path)));
+            }
+            (Builtin::DirFile, Attribute::Dir { path }) => Attribute::File { path: below(self, path)? },
+            (Builtin::DirDir, Attribute::Dir { path }) => Attribute::Dir { path: below(self, path)? },
+            (_, _) => return Err(self.report(say_platform::not_yet_known(at, Look::Content))),
+        };
+        Ok(Value::Build(Arc::new(Built { of, what })))
+    }
+
+    /// Declares a secret and gives the handle to it.
+    pub(super) fn secret(
+        &mut self,
+        instance: InstanceId,
+        name: &str,
+        (origin, value): (Origin, &'a Expr),
+        version: Option<&'a Expr>,
+    ) -> Known {
+        let mut frame = Frame::new(instance);
+        let given = self.eval(&mut frame, value)?;
+        let version = match version {
+            Some(version) => {
+                let text = self.eval(&mut frame, version)?;
+                self.must_know(&text, Look::Name, version.at)?;
+                text.to_text()
+            }
+            None => None,
+        };
+        self.must_know(&given, Look::Name, value.at)?;
+        let text = given.to_text().unwrap_or_default();
+        let source = match origin {
+            Origin::Env => SecretSource::Env(text),
+            Origin::File if text.starts_with('/') => SecretSource::File(text),
+            Origin::File => {
+                let module = self.modules.all.get(value.at.module.0 as usize).map(|m| m.path.to_string());
+                let path = paths::resolve(&module.unwrap_or_default(), &text);
+                SecretSource::File(path.map_err(|_| self.report(say::outside(value.at, &text)))?)
+            }
+            Origin::Command => match &given {
+                Value::List(words) => SecretSource::Command(words.iter().filter_map(Value::to_text).collect()),
+                _ => return Err(Stop::Reported),
+            },
+        };
+        let prefix = self.instances.get(instance.0).map(|i| i.prefix.clone()).unwrap_or_default();
+        let name: Arc<str> = format!("{prefix}{name}").into();
+        self.result.secrets.insert(name.clone(), SecretData { source, version });
+        Ok(Value::Secret(name))
+    }
+}
+
+/// An absolute path in an image, without `.`, `..` and empty parts.
+fn guest_path(path: &str) -> Option<String> {
+    let rest = path.strip_prefix('/')?;
+    if rest.is_empty() {
+        return Some("/".to_owned());
+    }
+    paths::join("/", rest).ok()
+}
