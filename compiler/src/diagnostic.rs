@@ -6,6 +6,7 @@
 use crate::span::Location;
 
 pub(crate) mod evaluate;
+pub(crate) mod lints;
 pub(crate) mod names;
 pub(crate) mod platform;
 pub(crate) mod secrets;

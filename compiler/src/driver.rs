@@ -8,10 +8,11 @@ use crate::core::{Item, Program};
 use crate::diagnostic::{Diagnostic, Severity, evaluate as say};
 use crate::evaluate::{self, Evaluated, Purpose};
 use crate::modules::{self, Modules};
+use crate::names::Names;
 use crate::sources::Sources;
 use crate::span::Location;
 use crate::world::World;
-use crate::{ast, check as checking, lower, names};
+use crate::{ast, check as checking, lint, lower, names};
 
 /// What checking a program found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,6 +74,9 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
     if !has_errors(&diagnostics) {
         diagnostics.extend(evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Check).diagnostics);
     }
+    if !has_errors(&diagnostics) {
+        diagnostics.extend(lint::lint(&stages.modules, &stages.names));
+    }
     let described = |wanted: fn(&Item) -> bool| describe(&stages.modules, &stages.program, wanted);
     Checked {
         params: described(|item| matches!(item, Item::Param(_))),
@@ -125,6 +129,7 @@ fn unevaluated(program: &Program, evaluated: &Evaluated) -> Vec<Diagnostic> {
 struct Stages {
     modules: Modules,
     program: Program,
+    names: Names,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -141,7 +146,7 @@ fn stages(world: &dyn World, entry: &str) -> Stages {
     diagnostics.extend(more);
     let (program, more) = checking::check(&modules, &names, world);
     diagnostics.extend(more);
-    Stages { modules, program, diagnostics }
+    Stages { modules, program, names, diagnostics }
 }
 
 fn has_errors(diagnostics: &[Diagnostic]) -> bool {
@@ -161,12 +166,10 @@ fn ordered(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
         while let Some(next) = rest.next_if(|next| next.primary.at.module == module) {
             of_module.push(next);
         }
-        let hidden = of_module.len().saturating_sub(MAX_DIAGNOSTICS);
-        of_module.truncate(MAX_DIAGNOSTICS);
-        if hidden > 0
-            && let Some(last) = of_module.last()
-        {
-            of_module.push(say::too_many(last.primary.at, hidden));
+        let hidden = of_module.split_off(of_module.len().min(MAX_DIAGNOSTICS));
+        if let (Some(_), Some(last)) = (hidden.first(), of_module.last()) {
+            let severity = if has_errors(&hidden) { Severity::Error } else { Severity::Warning };
+            of_module.push(say::too_many(last.primary.at, hidden.len(), severity));
         }
         shown.append(&mut of_module);
     }

@@ -16,6 +16,9 @@ use crate::world::{Argument, Found, World, WorldError};
 /// Rounds of checking and mending: one mended error may show another.
 const MAX_ROUNDS: usize = 8;
 
+/// From, to, and what to put there instead.
+type Edit = (usize, usize, String);
+
 /// A module that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mended {
@@ -76,7 +79,7 @@ fn faults(checked: &Checked, path: &str) -> usize {
 }
 
 /// A text with edits, by byte offsets, sorted and apart from each other.
-fn edited(text: &str, edits: &[(usize, usize, String)]) -> String {
+fn edited(text: &str, edits: &[Edit]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut end = 0;
     for (start, stop, with) in edits {
@@ -112,12 +115,12 @@ impl Overlay<'_> {
         sure: Applicability,
         given_up: &BTreeSet<String>,
     ) -> BTreeMap<String, (Arc<str>, usize)> {
-        let mut edits: BTreeMap<String, (Vec<(usize, usize, String)>, usize)> = BTreeMap::new();
+        let mut edits: BTreeMap<String, (Vec<Edit>, usize)> = BTreeMap::new();
         for fix in checked.diagnostics.iter().filter_map(|diagnostic| chosen(diagnostic, sure)) {
             let places: Vec<_> =
                 fix.edits.iter().filter_map(|(at, with)| self.place(&checked.sources, at, with)).collect();
             let known = places.len() == fix.edits.len() && !places.iter().any(|(path, _)| given_up.contains(path));
-            let free = |(path, edit): &(String, (usize, usize, String))| {
+            let free = |(path, edit): &(String, Edit)| {
                 let taken = edits.get(path).map(|(taken, _)| taken.as_slice()).unwrap_or_default();
                 taken.iter().all(|other| edit.1 < other.0 || other.1 < edit.0)
             };
@@ -139,7 +142,7 @@ impl Overlay<'_> {
     }
 
     /// Where an edit goes; none outside of what the world gave, as in the standard library.
-    fn place(&self, sources: &Sources, at: &crate::Location, with: &str) -> Option<(String, (usize, usize, String))> {
+    fn place(&self, sources: &Sources, at: &crate::Location, with: &str) -> Option<(String, Edit)> {
         let place = sources.place(at);
         let own = self.laid.borrow().get(&*place.path).or(self.read.borrow().get(&*place.path)).cloned()?;
         (own == place.text).then(|| (place.path.to_string(), (place.start, place.end, with.to_owned())))

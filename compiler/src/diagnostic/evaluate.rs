@@ -1,7 +1,7 @@
 //! `IMG5xxx`: evaluation and plan.
 
-use super::Diagnostic;
 use super::names::suggest;
+use super::{Diagnostic, Severity};
 use crate::evaluate::escaped;
 use crate::span::Location;
 use crate::types::{CheckedText, Type};
@@ -172,6 +172,7 @@ pub(crate) fn no_such_file_in_dir(at: Location, dir: &str, path: &str, near: Opt
     suggest(Diagnostic::error("IMG5009", at, format!("`{dir}` has no `{path}`"), "nothing is there"), at, near)
 }
 
-pub(crate) fn too_many(at: Location, count: usize) -> Diagnostic {
-    Diagnostic::error("IMG5022", at, format!("{count} further errors are not shown"), "")
+pub(crate) fn too_many(at: Location, count: usize, severity: Severity) -> Diagnostic {
+    let what = if severity == Severity::Error { "errors" } else { "warnings" };
+    Diagnostic { severity, ..Diagnostic::error("IMG5022", at, format!("{count} further {what} are not shown"), "") }
 }

@@ -11,11 +11,14 @@ fn corpus() {
     insta::glob!("../../../tests/corpus", "*/*/main.imgc", |path| {
         let folder = path.parent().unwrap();
         let world = MapWorld::read(folder);
-        let checked = imgc_compiler::check(&world, "main.imgc");
+        let mut checked = imgc_compiler::check(&world, "main.imgc");
+        // Smallest programs leave things unused; only the cases about lints are about that.
+        let is_about_lints = folder.parent().is_some_and(|area| area.ends_with("lints"));
+        checked.diagnostics.retain(|d| is_about_lints || !d.code.starts_with("IMG9"));
         let said = render::diagnostics(&checked.diagnostics, &checked.sources);
         let mut text = format!("-- check\n{said}");
         // Planning says what checking says, and more only where checking was content.
-        if checked.diagnostics.iter().all(|d| d.severity != imgc_compiler::Severity::Error) {
+        if !is_about_lints && checked.diagnostics.iter().all(|d| d.severity != imgc_compiler::Severity::Error) {
             let planned = imgc_compiler::plan(&world, "main.imgc");
             let more = render::diagnostics(&planned.diagnostics, &planned.sources);
             if more != said {
