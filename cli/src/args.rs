@@ -203,6 +203,9 @@ pub(crate) struct ApplyArgs {
     /// Goes on with what does not depend on a step that failed
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// What becomes of the machine in which a step failed
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    pub(crate) on_error: OnErrorArg,
     /// Opens a new machine after so many steps of an image
     #[arg(long, value_name = "N")]
     pub(crate) max_chain: Option<NonZeroUsize>,
@@ -211,6 +214,17 @@ pub(crate) struct ApplyArgs {
     pub(crate) locked: bool,
     #[command(flatten)]
     pub(crate) format: FormatArg,
+}
+
+/// What becomes of the machine in which a step failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnErrorArg {
+    /// It is thrown away
+    Stop,
+    /// It is kept for `imgc shell`, where its backend can do that
+    Keep,
+    /// You are asked, on a terminal: throw it away, keep it, or run the step again
+    Ask,
 }
 
 /// Arguments of `update`.

@@ -84,6 +84,8 @@ pub(crate) struct Record {
     placed: Vec<(PathBuf, Stamp)>,
     /// How many nodes the plan selected.
     pub(crate) nodes: usize,
+    /// Until when cache policies let results be used, in seconds since 1970; none: for ever.
+    fresh_until: Option<i64>,
 }
 
 /// An artifact as `show` and the summary of `apply` tell it.
@@ -109,7 +111,7 @@ pub(crate) struct Shown {
     pub(crate) usage: Vec<String>,
 }
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A digest over everything that decides an apply and is no file: this very program, the arguments, the settings.
 pub(crate) fn key(parts: &serde_json::Value) -> Digest {
@@ -131,7 +133,22 @@ impl Record {
         let trusted = !stamps.iter().any(|(_, stamp)| stamp.is_racy(began));
         let files = artifacts.iter().filter_map(|artifact| artifact.path.clone()).chain([sums.to_path_buf()]);
         let placed = files.map(|path| (path.clone(), Stamp::of_link(&path))).collect();
-        Self { format: FORMAT, key, trusted, variables: asked.variables, stamps, artifacts, placed, nodes }
+        Self {
+            format: FORMAT,
+            key,
+            trusted,
+            variables: asked.variables,
+            stamps,
+            artifacts,
+            placed,
+            nodes,
+            fresh_until: None,
+        }
+    }
+
+    /// The record of results that may be used until then.
+    pub(crate) fn fresh_until(self, fresh_until: Option<i64>) -> Self {
+        Self { fresh_until, ..self }
     }
 
     /// Reads the record of a package, if there is one that this imgc understands.
@@ -164,8 +181,11 @@ impl Record {
             }
             holds
         };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
         self.trusted
             && self.key == key
+            && self.fresh_until.is_none_or(|until| now < until)
             && self.variables.iter().all(variable_holds)
             && self.stamps.iter().all(stamp_holds)
             && self.placed.iter().all(stamp_holds)

@@ -7,6 +7,7 @@ mod exit;
 mod fast_path;
 mod foresee;
 mod lockfile;
+mod on_error;
 mod package;
 mod places;
 mod plan_file;

@@ -50,6 +50,23 @@ pub(crate) struct ManifestSettings {
     pub(crate) cache_size: Option<u64>,
     /// Where archives and registries are read instead.
     pub(crate) mirrors: Mirrors,
+    /// What may be used at once.
+    pub(crate) limits: LimitSettings,
+}
+
+/// `[settings.limits]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitSettings {
+    /// CPUs.
+    pub(crate) cpus: Option<u32>,
+    /// Bytes of memory, written such as `"8GiB"`.
+    #[serde(deserialize_with = "size")]
+    pub(crate) memory: Option<u64>,
+    /// Machines that stay open between steps.
+    pub(crate) machines: Option<u32>,
+    /// By backend.
+    pub(crate) backends: BTreeMap<String, u32>,
 }
 
 /// `[settings.mirrors]`.

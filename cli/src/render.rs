@@ -4,6 +4,7 @@ pub(crate) mod diagnostic;
 pub(crate) mod failure;
 pub(crate) mod graph;
 pub(crate) mod lock;
+pub(crate) mod outlook;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod sarif;

@@ -1,11 +1,12 @@
 //! What the commands that plan and build share: namespaces, store, engine, compilation.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use imgc_backend::{Cx, EventSink, Secrets, Settings};
 use imgc_compiler::Sources;
-use imgc_engine::{Engine, EngineError, LockChange, LockMode, Selection};
+use imgc_engine::{Engine, EngineError, Limits, LockChange, LockMode, Selection};
 use imgc_plan::{Digest, NodeId, Plan};
 use imgc_store::{StatCache, Store};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,18 @@ impl Session {
     /// What the store may take, in bytes.
     pub(crate) fn budget(&self) -> Option<u64> {
         self.package.manifest.settings.cache_size.or_else(|| imgc_store::default_budget(&self.engine.store).ok())
+    }
+
+    /// What a run with so many jobs may use at once: what `imgc.toml` says, else what this machine has.
+    pub(crate) fn limits(&self, jobs: NonZeroUsize) -> Limits {
+        let said = &self.package.manifest.settings.limits;
+        let there = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(jobs.get());
+        Limits {
+            cpus: said.cpus.or_else(|| u32::try_from(there).ok()),
+            memory: said.memory.or_else(memory),
+            machines: said.machines,
+            backends: said.backends.clone(),
+        }
     }
 
     /// Locks the sources of the selected nodes, writes `imgc.lock` where it changed and returns what changed.
@@ -188,6 +201,14 @@ pub(crate) fn compile_only(package: &Package, arguments: Arguments, cx: &Context
 
 fn read_and_hash(path: &std::path::Path) -> std::io::Result<Digest> {
     imgc_store::hash_file(path).map(|hashed| hashed.digest).map_err(std::io::Error::other)
+}
+
+/// Nine tenths of the memory that could be had now; none where that is not known.
+fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024 / 10 * 9)
 }
 
 /// Enters the namespaces in which trees are read and written. No thread may exist yet.

@@ -55,6 +55,13 @@ pub(crate) fn paint(color: bool, style: Style, text: impl Display) -> String {
 
 #[expect(clippy::unused_self, reason = "the streams are the terminal's, though the process holds them")]
 impl Terminal {
+    /// A question on standard error, whose answer follows on the same line.
+    pub(crate) fn prompt(self, text: &str) {
+        let mut stream = std::io::stderr().lock();
+        // Who cannot be asked does not answer.
+        let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    }
+
     /// The streams of this process.
     pub(crate) fn new(when: ColorWhen) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

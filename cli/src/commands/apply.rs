@@ -1,13 +1,14 @@
 //! `imgc apply`: builds what is not there yet.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use imgc_backend::{Cx, Fault};
 use imgc_compiler::Sources;
-use imgc_engine::{Applied, ApplyError, CacheUse, LockChange, LockMode, Options, Outcome as NodeEnd, Run, Selection};
+use imgc_engine::{
+    Applied, ApplyError, CacheUse, Estimate, LockChange, LockMode, Options, Outcome as NodeEnd, Run, Selection,
+};
 use imgc_plan::{Address, Digest, Plan};
 use serde_json::json;
 
@@ -18,6 +19,7 @@ use crate::commands::{Context, log};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fast_path::{self, Record};
 use crate::lockfile::{self, LOCK};
+use crate::on_error::on_error;
 use crate::package::{self, MANIFEST, Package};
 use crate::places::Places;
 use crate::plan_file::PlanFile;
@@ -161,9 +163,13 @@ impl<'a> Job<'a> {
         }
         let lock = self.digest_of(LOCK);
         let plan = Arc::new(plan);
-        let options = self.options(session, stop, &plan)?;
+        let options = self.options(session, stop, progress, &plan)?;
         if self.cx.terminal.live {
-            progress.expect(expected(session, &plan, &selection, &options, cx).await);
+            let forecast = imgc_engine::forecast(&session.engine, &plan, &selection, &options, cx).await;
+            // Without it there are no estimates; what is wrong shows at once.
+            if let Ok(forecast) = forecast {
+                progress.expect(Estimate::new(&plan, &forecast, options.jobs));
+            }
         }
         let started = Instant::now();
         let result = imgc_engine::apply(&session.engine, &plan, &selection, &options, cx).await;
@@ -175,6 +181,7 @@ impl<'a> Job<'a> {
                 // What changed while this apply ran is not what it built.
                 if self.before == self.said_and_set() && lock == self.digest_of(LOCK) {
                     Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
+                        .fresh_until(applied.fresh_until)
                         .write(&self.record());
                 }
                 self.done(&applied, &artifacts, started.elapsed());
@@ -195,8 +202,9 @@ impl<'a> Job<'a> {
         session.lock(program, &mode, Some(&selection.nodes), cx).await
     }
 
-    fn options(&self, session: &Session, stop: &Stop, plan: &Plan) -> Result<Options, Failure> {
+    fn options(&self, session: &Session, stop: &Stop, progress: &Progress, plan: &Plan) -> Result<Options, Failure> {
         let args = self.args;
+        let on_error = on_error(args.on_error, self.cx.terminal, progress)?;
         let run = Run::begin(&self.places.runs).map_err(|error| {
             Failure::environment("cannot keep logs of this run")
                 .because(&error)
@@ -206,6 +214,8 @@ impl<'a> Job<'a> {
         let defaults = Options::default();
         Ok(Options {
             jobs: args.jobs.unwrap_or(defaults.jobs),
+            limits: session.limits(args.jobs.unwrap_or(defaults.jobs)),
+            on_error,
             rerun: args.rerun.iter().cloned().map(Address).collect(),
             cache: if args.no_cache { CacheUse::Ignore } else { CacheUse::Use },
             max_chain: args.max_chain.map(std::num::NonZeroUsize::get),
@@ -266,19 +276,6 @@ impl<'a> Job<'a> {
             }
         }
     }
-}
-
-/// How long nodes took last time; nothing where that cannot be told.
-async fn expected(
-    session: &Session,
-    plan: &Plan,
-    selection: &Selection,
-    options: &Options,
-    cx: &Cx,
-) -> BTreeMap<imgc_plan::NodeId, Duration> {
-    let forecast = imgc_engine::forecast(&session.engine, plan, selection, options, cx).await;
-    let nodes = forecast.map(|forecast| forecast.nodes).unwrap_or_default();
-    nodes.into_iter().filter_map(|node| Some((node.node, node.took?))).collect()
 }
 
 /// For messages: a path below the current directory without what is above it.

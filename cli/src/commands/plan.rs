@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use imgc_backend::Fault;
 use imgc_engine::Forecast;
 use serde_json::json;
 
@@ -51,8 +50,8 @@ fn told(args: &PlanArgs, seen: Foreseen, out: Option<&Path>, terminal: &Terminal
 }
 
 fn exit(args: &PlanArgs, forecast: &Forecast) -> Exit {
-    // Tools that this machine lacks are no fault of the plan: another machine may apply it.
-    if forecast.refused.iter().any(|refused| refused.fault == Fault::Program) {
+    // What was printed as an error is one to whoever asked, whether the program or this machine has to change.
+    if !forecast.refused.is_empty() {
         return Exit::Program;
     }
     let runs = forecast.to_run + forecast.pending > 0;

@@ -27,6 +27,9 @@ pub(crate) fn node(terminal: &Terminal, plan: &Plan, sources: &Sources, failure:
     if let Some(log) = &failure.log {
         terminal.err(format_args!("  {} {}", paint(color, Style::Bold, "log:"), log.display()));
     }
+    if let Some(parked) = &failure.parked {
+        terminal.err(format_args!("  {} {parked}", paint(color, Style::Bold, "its machine was kept:")));
+    }
 }
 
 /// Prints a node that cannot be built here.

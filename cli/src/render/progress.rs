@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use imgc_backend::{Event, EventSink, Stream};
+use imgc_engine::Estimate;
 use imgc_plan::{NodeId, Plan};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::outlook::Outlook;
 use super::text::{duration, visible};
 use crate::args::Format;
 use crate::terminal::{Style, Terminal, paint};
@@ -28,7 +30,7 @@ struct State {
     /// Also tells what was cached.
     verbose: bool,
     addresses: Vec<String>,
-    expected: BTreeMap<NodeId, Duration>,
+    outlook: Option<Outlook>,
     /// The unfinished last line of each stream.
     partial: BTreeMap<(NodeId, &'static str), Vec<u8>>,
     live: Option<Live>,
@@ -51,15 +53,23 @@ impl Progress {
             format,
             verbose,
             addresses: plan.nodes.iter().map(|node| node.address.to_string()).collect(),
-            expected: BTreeMap::new(),
+            outlook: None,
             partial: BTreeMap::new(),
             live,
         })))
     }
 
-    /// How long nodes took last time.
-    pub(crate) fn expect(&self, expected: BTreeMap<NodeId, Duration>) {
-        self.with(|state| state.expected = expected);
+    /// How long the run is expected to take.
+    pub(crate) fn expect(&self, estimate: Estimate) {
+        self.with(|state| state.outlook = Some(Outlook::new(estimate, state.live.as_ref().map(|live| &live.all))));
+    }
+
+    /// Does something with the live lines out of the way, and nothing else printed meanwhile.
+    pub(crate) fn suspended<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.with(|state| match &state.live {
+            Some(live) => live.all.suspend(f),
+            None => f(),
+        })
     }
 
     /// Where the engine sends events.
@@ -76,6 +86,9 @@ impl Progress {
     /// Takes the live lines away.
     pub(crate) fn finish(&self) {
         self.with(|state| {
+            if let Some(outlook) = state.outlook.take() {
+                outlook.finish();
+            }
             if let Some(live) = state.live.take() {
                 live.bars.values().for_each(ProgressBar::finish_and_clear);
                 let _ = live.all.clear();
@@ -90,6 +103,9 @@ impl Progress {
 
 impl State {
     fn receive(&mut self, event: Event) {
+        if let Some(outlook) = &mut self.outlook {
+            outlook.receive(&event);
+        }
         match event {
             Event::Started { node, address } => {
                 self.event("started", &address.0, json!({}));
@@ -159,8 +175,8 @@ impl State {
             bar.set_style(style);
         }
         bar.set_prefix(address.to_owned());
-        if let Some(expected) = self.expected.get(&node) {
-            bar.set_message(format!("of about {}", duration(*expected)));
+        if let Some(expected) = self.outlook.as_ref().and_then(|outlook| outlook.expected(node)) {
+            bar.set_message(format!("of about {}", duration(expected)));
         }
         bar.enable_steady_tick(Duration::from_millis(120));
         live.bars.insert(node, bar);
@@ -217,8 +233,8 @@ impl State {
                 if let Some(bar) = live.bars.get(&node)
                     && !text.trim().is_empty()
                 {
-                    let expected = self.expected.get(&node);
-                    let of = expected.map(|time| format!("of about {}  ", duration(*time))).unwrap_or_default();
+                    let expected = self.outlook.as_ref().and_then(|outlook| outlook.expected(node));
+                    let of = expected.map(|time| format!("of about {}  ", duration(time))).unwrap_or_default();
                     bar.set_message(format!("{of}{text}"));
                 }
             }

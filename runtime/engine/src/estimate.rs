@@ -113,6 +113,16 @@ impl Estimate {
         self.left(&BTreeSet::new(), &BTreeMap::new())
     }
 
+    /// How many nodes will or may run.
+    pub fn count(&self) -> u64 {
+        self.nodes.len() as u64
+    }
+
+    /// How many of these are among them.
+    pub fn count_of(&self, done: &BTreeSet<NodeId>) -> u64 {
+        done.iter().filter(|node| self.nodes.contains_key(node)).count() as u64
+    }
+
     /// How long one node takes.
     pub fn of(&self, node: NodeId) -> Option<Duration> {
         self.nodes.get(&node).map(|expected| expected.takes).filter(|takes| !takes.is_zero())
