@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use imgc_backend::{Backend, Cx, Event, EventSink, Secrets, States};
+use imgc_backend::{Backend, CommitCost, Cx, Event, EventSink, Secrets, States};
 use imgc_engine::{Applied, ApplyError, Engine, Forecast, Options, Outcome, Selection};
 use imgc_plan::node::{Asked, PLAN_FORMAT, Work};
 use imgc_plan::{
@@ -16,6 +16,7 @@ use imgc_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Fake, Seen, Steps, text};
+use crate::remote::{Cloud, Remote};
 
 /// A program: images on sources or on one another, and an artifact of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +181,15 @@ impl Bed {
         let mut bed = Self::on(self.dir.clone(), self.engine.backends["fake"].offers().states, self.seen.clone());
         bed.engine.package = package.to_owned();
         bed
+    }
+
+    /// On a backend that is far away, whose commits cost this.
+    pub(crate) fn remote(commit: CommitCost) -> (Self, Arc<Cloud>) {
+        let mut bed = Self::new(States::Made);
+        let cloud = Arc::<Cloud>::default();
+        let remote = Remote::new(bed.engine.store.clone(), cloud.clone(), bed.seen.clone(), commit);
+        bed.engine.backends = BTreeMap::from([("fake", Arc::new(remote) as Arc<dyn Backend>)]);
+        (bed, cloud)
     }
 
     fn on(dir: Arc<tempfile::TempDir>, states: States, seen: Arc<Seen>) -> Self {

@@ -16,7 +16,7 @@ fn content() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), "[a-e]"]
 }
 
-fn program() -> impl Strategy<Value = Program> {
+pub(crate) fn program() -> impl Strategy<Value = Program> {
     let step = (content(), "[xy]").prop_map(|(content, comment)| Do { content, comment, takes: 0 });
     let img = (any::<Option<u8>>(), "[mn]", prop::collection::vec(step, 0..6), any::<Option<u8>>());
     prop::collection::vec(img, 1..5).prop_map(|images| {
@@ -32,7 +32,7 @@ fn program() -> impl Strategy<Value = Program> {
     })
 }
 
-fn edited(program: &Program, image: usize, step: usize, change: &str) -> Program {
+pub(crate) fn edited(program: &Program, image: usize, step: usize, change: &str) -> Program {
     let mut edited = program.clone();
     let count = edited.images.len();
     let steps = &mut edited.images[image % count].steps;
@@ -48,7 +48,7 @@ fn edited(program: &Program, image: usize, step: usize, change: &str) -> Program
 }
 
 /// Every node after all that it needs; each fingerprint run at most once.
-fn check_order(plan: &Plan, applied: &Applied, events: &[Event]) {
+pub(crate) fn check_order(plan: &Plan, applied: &Applied, events: &[Event]) {
     let mut begun: HashMap<NodeId, usize> = HashMap::new();
     let mut ended: HashMap<NodeId, usize> = HashMap::new();
     for (at, event) in events.iter().enumerate() {
@@ -74,7 +74,7 @@ fn check_order(plan: &Plan, applied: &Applied, events: &[Event]) {
 }
 
 /// What the forecast says for certain has to come true.
-fn check_forecast(forecast: &Forecast, applied: &Applied) {
+pub(crate) fn check_forecast(forecast: &Forecast, applied: &Applied) {
     let outcomes: BTreeMap<NodeId, &imgc_engine::NodeOutcome> = applied.nodes.iter().map(|n| (n.node, n)).collect();
     let ran = fingerprints_run(applied);
     for node in &forecast.nodes {
@@ -93,7 +93,7 @@ fn check_forecast(forecast: &Forecast, applied: &Applied) {
     assert_eq!(forecast.cached + forecast.to_run + forecast.pending, applied.nodes.len());
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
 }
 
