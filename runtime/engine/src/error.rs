@@ -52,6 +52,14 @@ pub enum EngineError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// A value of an output that cannot be had of what was built.
+    #[error("the output `{name}` has no value: {source}")]
+    Value {
+        /// The output.
+        name: String,
+        /// Why.
+        source: BackendError,
+    },
     /// `--locked`, and the lock lacks an entry.
     #[error("imgc.lock has no entry for {}", .sources.join(", "))]
     NotLocked {
@@ -174,7 +182,10 @@ impl EngineError {
             | Self::NotLocked { .. }
             | Self::NotThere { .. }
             | Self::RerunOutside { .. } => Fault::Program,
-            Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => source.fault(),
+            Self::Lock { source, .. }
+            | Self::Open { source, .. }
+            | Self::Presence { source, .. }
+            | Self::Value { source, .. } => source.fault(),
             Self::Store { .. } | Self::Io { .. } => Fault::Environment,
             Self::Interrupted => Fault::Interrupted,
             Self::Internal { .. } => Fault::Internal,
@@ -194,9 +205,10 @@ impl EngineError {
             }
             Self::NotThere { help, .. } => Some(help.clone()),
             Self::RerunOutside { name, .. } => Some(format!("name `{name}` as a target too, or leave out --rerun")),
-            Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => {
-                source.help().map(str::to_owned)
-            }
+            Self::Lock { source, .. }
+            | Self::Open { source, .. }
+            | Self::Presence { source, .. }
+            | Self::Value { source, .. } => source.help().map(str::to_owned),
             Self::Store { source, .. } => source.help(),
             Self::UnknownName { .. }
             | Self::UnknownSource { .. }

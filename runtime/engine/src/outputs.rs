@@ -6,14 +6,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_backend::{Artifact, Cx};
-use imgc_plan::{Address, NodeId, Plan, Platform, Sha256};
+use imgc_plan::{Address, NodeId, Plan, Platform, Sha256, Value};
 use imgc_store::place::{Durable, remove_stale, write_file};
 use imgc_store::{Object, StatCache, Store, fail_point};
 use serde::{Deserialize, Serialize};
 
 use crate::result::NodeResult;
 use crate::shared::blocking;
-use crate::{Engine, EngineError, Selection, Target};
+use crate::{Engine, EngineError, Selection, Target, fill};
 
 /// Something that was asked for, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Placed {
     pub artifact: Option<Artifact>,
     /// How many layers an image has; 0 for an artifact.
     pub layers: usize,
+    /// Where it is a text that was known once what it is made of was built.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// Puts every target that has a file in its place and writes `SHA256SUMS`.
@@ -48,7 +51,15 @@ pub(crate) async fn place(
     let mut all = Vec::new();
     let mut files = Vec::new();
     for target in &selection.targets {
-        let placed = placed(plan, target, results, out_dir)?;
+        if target.value == Some(Value::None) {
+            continue;
+        }
+        let mut placed = placed(plan, target, results, out_dir)?;
+        if let Some(value) = &target.value {
+            let text = fill::text(engine, plan, value, |id| results.get(&id).cloned());
+            let failed = |source| EngineError::Value { name: target.name.clone(), source };
+            (placed.text, placed.artifact) = (Some(text.map_err(failed)?), None);
+        }
         if let (Some(file), Some(artifact)) = (&target.file, &placed.artifact)
             && placed.file.is_some()
         {
@@ -95,6 +106,7 @@ fn placed(
         file,
         artifact,
         layers,
+        text: None,
     })
 }
 
