@@ -135,10 +135,11 @@ impl RunVault {
         let mut missing = Vec::new();
         let mut known: BTreeMap<SecretRef, Option<(String, String)>> = BTreeMap::new();
         for (id, found) in survey.open() {
-            if !matches!(found, Found::Miss { .. }) {
+            let node = plan.node(id);
+            // Below a miss a node that ran before may still be found; one that never did is not worth waiting for.
+            if matches!(found, Found::Open { .. }) && survey.remembered(&node.address).is_some() {
                 continue;
             }
-            let node = plan.node(id);
             for name in named(node) {
                 let lack = known.entry(name.clone()).or_insert_with(|| self.lack(&name));
                 if let Some((message, help)) = lack {
