@@ -18,6 +18,12 @@ pub trait Backend: Send + Sync {
     /// What a node takes, or why it cannot be built here. Pure but for looking whether host tools exist.
     fn needs(&self, node: &Node) -> Result<Resources, Refusal>;
 
+    /// Whether a source of this backend has anything to pin: one that its arguments say all about gets no entry in the
+    /// lock, and [`Backend::lock`], which must be quick and need no network then, is asked each time. Pure.
+    fn pins(&self, _source: &Node) -> bool {
+        true
+    }
+
     /// Pins a source. Called by `imgc update` and for a missing lock entry only; may use the network.
     async fn lock(&self, source: &Node, cx: &Cx) -> Result<Locked, BackendError>;
 

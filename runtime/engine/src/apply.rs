@@ -172,6 +172,25 @@ pub async fn apply(
     options: &Options,
     cx: &Cx,
 ) -> Result<Applied, ApplyError> {
+    let applied = match once(engine, plan, selection, options, cx).await {
+        // It is a miss now, as it should have been before.
+        Err(ApplyError::Engine(error @ EngineError::Damaged { .. })) => {
+            cx.note(format!("{error}; it is built again"));
+            once(engine, plan, selection, options, cx).await
+        }
+        applied => applied,
+    };
+    engine.store.notes().iter().for_each(|note| cx.note(&note.0));
+    applied
+}
+
+async fn once(
+    engine: &Engine,
+    plan: &Arc<Plan>,
+    selection: &Selection,
+    options: &Options,
+    cx: &Cx,
+) -> Result<Applied, ApplyError> {
     let Finished { cx, shared, mut ended, sharing, lock } = run_plan(engine, plan, selection, options, cx).await?;
     ended.check(selection)?;
     let mut results = BTreeMap::new();

@@ -92,6 +92,12 @@ pub enum EngineError {
         /// Why it failed.
         source: imgc_store::StoreError,
     },
+    /// Something in the store turned out damaged as it was to leave it, and was set aside.
+    #[error("{what} was damaged in the cache and was set aside")]
+    Damaged {
+        /// `the artifact for container.tar`.
+        what: String,
+    },
     /// A file of the engine's own (logs, journal, outputs) could not be read or written.
     #[error("{doing}")]
     Io {
@@ -186,7 +192,7 @@ impl EngineError {
             | Self::Open { source, .. }
             | Self::Presence { source, .. }
             | Self::Value { source, .. } => source.fault(),
-            Self::Store { .. } | Self::Io { .. } => Fault::Environment,
+            Self::Store { .. } | Self::Io { .. } | Self::Damaged { .. } => Fault::Environment,
             Self::Interrupted => Fault::Interrupted,
             Self::Internal { .. } => Fault::Internal,
         }
@@ -210,6 +216,7 @@ impl EngineError {
             | Self::Presence { source, .. }
             | Self::Value { source, .. } => source.help().map(str::to_owned),
             Self::Store { source, .. } => source.help(),
+            Self::Damaged { .. } => Some("run the same command again: it is built anew".to_owned()),
             Self::UnknownName { .. }
             | Self::UnknownSource { .. }
             | Self::Io { .. }

@@ -49,6 +49,11 @@ pub fn select(plan: &Plan, wanted: &[String]) -> Result<Selection, EngineError> 
     Ok(Selection { nodes, targets })
 }
 
+/// The files of all outputs of the plan, below the output directory.
+pub(crate) fn files(plan: &Plan) -> BTreeSet<String> {
+    outputs(plan).into_iter().filter_map(|target| target.file).collect()
+}
+
 /// Every part of every output that is made by a node.
 fn outputs(plan: &Plan) -> Vec<Target> {
     let mut found = Vec::new();

@@ -98,6 +98,10 @@ impl Backend for Rootfs {
         Ok(Resources { cpus: 1, memory, machines: 0, disk })
     }
 
+    fn pins(&self, source: &Node) -> bool {
+        !matches!(source.kind.as_str(), "rootfs.tar" | "rootfs.scratch")
+    }
+
     async fn lock(&self, source: &Node, cx: &Cx) -> Result<Locked, BackendError> {
         source::lock(&self.store, source, cx).await
     }
