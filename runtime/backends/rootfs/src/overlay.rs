@@ -54,11 +54,23 @@ pub(crate) fn open(overlay: &Overlay, at: &Path) -> io::Result<OwnedFd> {
     }
 }
 
+/// The lowers from the top down, each once: the kernel refuses a directory that stands there twice, as it does where
+/// a step made again what another had undone. Every path of the same layer further down is covered by the one above.
+fn lowers(overlay: &Overlay) -> Vec<&Path> {
+    let mut once: Vec<&Path> = Vec::with_capacity(overlay.lowers.len());
+    for lower in &overlay.lowers {
+        if !once.contains(&lower.as_path()) {
+            once.push(lower);
+        }
+    }
+    once
+}
+
 /// The new way (Linux 6.8 and later): each lower given for itself, mounted nowhere.
 fn detached(overlay: &Overlay) -> Result<OwnedFd, Errno> {
     let fs = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let fs = fs.as_fd();
-    for lower in &overlay.lowers {
+    for lower in lowers(overlay) {
         fsconfig_set_string(fs, c"lowerdir+", lower)?;
     }
     fsconfig_set_string(fs, c"upperdir", &overlay.upper)?;
@@ -79,7 +91,7 @@ fn classic(overlay: &Overlay, at: &Path) -> io::Result<()> {
     let _ = std::fs::remove_dir_all(&overlay.links);
     std::fs::create_dir(&overlay.links)?;
     let mut names = Vec::new();
-    for (number, lower) in overlay.lowers.iter().enumerate() {
+    for (number, lower) in lowers(overlay).into_iter().enumerate() {
         std::os::unix::fs::symlink(lower, overlay.links.join(number.to_string()))?;
         names.push(number.to_string());
     }

@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("users_have_their_groups_and_home", users_have_their_groups_and_home),
     ("what_is_missing_is_said", what_is_missing_is_said),
     ("long_chains_are_flattened", long_chains_are_flattened),
+    ("what_is_done_again_after_it_was_undone_can_be_opened", what_is_done_again_after_it_was_undone_can_be_opened),
     ("a_store_on_overlayfs_gives_equal_states", a_store_on_overlayfs_gives_equal_states),
     ("a_trivial_step_is_quick", a_trivial_step_is_quick),
     ("one_chain_gives_one_state_for_everyone", one_chain_gives_one_state_for_everyone),
@@ -188,6 +189,26 @@ fn long_chains_are_flattened() {
 }
 
 /// As in a container. The mount is in this process's namespace.
+/// Equal layers in one chain are one directory, and overlayfs refuses a directory that stands there twice.
+fn what_is_done_again_after_it_was_undone_can_be_opened() {
+    let bed = Bed::new();
+    let mut live = bed.open(&bed.shell());
+    let mut layers = Vec::new();
+    for script in ["echo a > /f; mkdir -p /d; echo b > /d/g", "rm -r /f /d", "echo a > /f; mkdir -p /d; echo b > /d/g"]
+    {
+        live.must(script);
+        layers.push(live.commit());
+    }
+    live.close();
+    assert_eq!(layers[0].chain.last(), layers[2].chain.last(), "the same was done, so the same is kept");
+    let mut live = bed.open(&layers[2]);
+    assert_eq!(live.must("cat /f /d/g; rm /f; ls /f /d/g 2>/dev/null; true"), "a\nb\n/d/g\n");
+    live.close();
+    let mut live = bed.open(&layers[1]);
+    assert_eq!(live.sh("ls /f /d").0, Exit::Code(1));
+    live.close();
+}
+
 fn a_store_on_overlayfs_gives_equal_states() {
     let dir = tempfile::tempdir().unwrap();
     let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| dir.path().join(name));
