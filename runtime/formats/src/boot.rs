@@ -12,6 +12,9 @@ use crate::disk::DiskError;
 use crate::identity::Uuid;
 use crate::tree::{Content, FileTree};
 
+/// Where an image says what its kernel is to be passed.
+pub(crate) const COMMAND_LINE: &str = "etc/kernel/cmdline";
+
 /// What differs between the machines that disks are made for.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -73,7 +76,7 @@ pub(crate) fn files(
     root: &RootIds,
 ) -> Result<BTreeMap<String, Content>, DiskError> {
     let kernel = Kernel::newest(tree).ok_or(DiskError::NoKernel { package: machine.kernel_package })?;
-    let options = kernel.options(machine, root);
+    let options = kernel.options(machine, root, &own_arguments(tree)?);
     let mut files = BTreeMap::new();
     if let Some((_, loader)) = tree.resolve(&tree_path(machine.systemd_boot)) {
         files.insert(machine.fallback.to_owned(), loader.clone());
@@ -87,6 +90,32 @@ pub(crate) fn files(
         files.insert(format!("EFI/{dir}/grub.cfg"), Content::Bytes(config.clone().into_bytes()));
     }
     Ok(files)
+}
+
+/// What the image asks to be passed to its kernel, in the file that systemd's `kernel-install` reads, too.
+///
+/// How the root is found is not the image's to say: it cannot know its own disk.
+fn own_arguments(tree: &FileTree) -> Result<Vec<String>, DiskError> {
+    let Some((_, content)) = tree.resolve(&tree_path(COMMAND_LINE)) else { return Ok(Vec::new()) };
+    let bytes = match content {
+        Content::Bytes(bytes) => bytes.clone(),
+        Content::Host { path, .. } => {
+            fs::read(path).map_err(DiskError::io(format!("cannot read {}", path.display())))?
+        }
+    };
+    let text = String::from_utf8(bytes).map_err(|_| DiskError::CommandLine { why: "it is not UTF-8".to_owned() })?;
+    let mut arguments = Vec::new();
+    for argument in text.split_ascii_whitespace() {
+        // Nothing that would need quoting in a loader's configuration.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.,:=/@%+-~^".contains(c);
+        if !argument.chars().all(plain) {
+            return Err(DiskError::CommandLine { why: format!("`{}` cannot be passed on", argument.escape_debug()) });
+        }
+        if !argument.starts_with("root=") {
+            arguments.push(argument.to_owned());
+        }
+    }
+    Ok(arguments)
 }
 
 /// GRUB as one file: that of the image, else that of this host; and its bytes.
@@ -155,13 +184,25 @@ impl<'a> Kernel<'a> {
         Some(Self { version, image, initrd, image_name, initrd_name })
     }
 
-    /// The kernel's command line. Only an initial RAM disk can find a file system by its UUID.
-    fn options(&self, machine: &Machine, root: &RootIds) -> String {
+    /// The kernel's command line. Only an initial RAM disk can find a file system by its UUID. What the image says comes
+    /// last, so that it wins; one that names a console names all of them.
+    fn options(&self, machine: &Machine, root: &RootIds, own: &[String]) -> String {
         let root = match self.initrd {
             Some(_) => format!("UUID={}", root.file_system),
             None => format!("PARTUUID={}", root.partition),
         };
-        format!("root={root} ro console=tty0 console={},115200", machine.serial)
+        let mut options = format!("root={root}");
+        if !own.iter().any(|argument| argument == "rw" || argument == "ro") {
+            options.push_str(" ro");
+        }
+        if !own.iter().any(|argument| argument.starts_with("console=")) {
+            options.push_str(&format!(" console=tty0 console={},115200", machine.serial));
+        }
+        for argument in own {
+            options.push(' ');
+            options.push_str(argument);
+        }
+        options
     }
 
     fn grub_config(&self, options: &str, root: &RootIds) -> String {

@@ -89,6 +89,12 @@ pub enum DiskError {
         /// The package that brings the latter.
         package: &'static str,
     },
+    /// What the image wants its kernel to be passed cannot be written into a boot loader's configuration.
+    #[error("/etc/kernel/cmdline of the image: {why}")]
+    CommandLine {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The image does not fit.
     #[error("the image needs {needs} on its root file system, but `size` leaves {leaves}")]
     DoesNotFit {
@@ -137,6 +143,9 @@ impl DiskError {
                 Some(format!("needs: {package}; install it on this host, or systemd-boot in the image"))
             }
             Self::DoesNotFit { enough, .. } => Some(format!("with `size: {enough}` it fits")),
+            Self::CommandLine { .. } => Some(
+                "write plain arguments into it, such as `quiet`, for instance with `kernel.command_line`".to_owned(),
+            ),
             Self::Platform { .. } => Some("disks can be made for linux/amd64 and linux/arm64".to_owned()),
             Self::Content(ContentError::Changed { .. }) => {
                 Some("`imgc cache verify` finds and removes what is damaged".to_owned())

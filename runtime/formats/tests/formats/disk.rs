@@ -100,6 +100,30 @@ fn systemd_boot_of_the_image_gets_kernel_and_initrd() {
 }
 
 #[test]
+fn the_kernel_gets_what_the_image_says() {
+    let dir = TempDir::new().unwrap();
+    let (out, esp) = (dir.path().join("disk"), dir.path().join("esp"));
+    let with = |text: &str| {
+        let mut tree = bootable();
+        let file = NodeKind::File(Content::Bytes(text.as_bytes().to_vec()));
+        tree.insert(&TreePath(b"etc/kernel/cmdline".to_vec()), Node::of_root(file, 0o644, 0)).unwrap();
+        build(tree, 300 * MIB, DiskFormat::Raw, &out)?;
+        partition(&out, 1, &esp);
+        let config = oracle::run("mtype", &["-i", oracle::text(&esp), "::EFI/debian/grub.cfg"]);
+        let line = config.lines().find_map(|line| line.trim().strip_prefix("linux ")).unwrap();
+        Ok::<_, DiskError>(line.split_once(" root=UUID=").unwrap().1.split_once(' ').unwrap().1.to_owned())
+    };
+    // The consoles of every machine stay where the image names none; a root that it names is not the disk's.
+    assert_eq!(with("quiet root=/dev/sda1\n").unwrap(), "ro console=tty0 console=ttyS0,115200 quiet");
+    assert_eq!(with("rw console=ttyS1,9600 a.b=c\n").unwrap(), "rw console=ttyS1,9600 a.b=c");
+    assert_eq!(with("\n").unwrap(), "ro console=tty0 console=ttyS0,115200");
+    for wrong in ["a;reboot", "a='b c'", "${x}"] {
+        let error = with(wrong).unwrap_err();
+        assert!(error.to_string().contains("/etc/kernel/cmdline"), "{error}");
+    }
+}
+
+#[test]
 fn qcow2_holds_the_same_disk() {
     let dir = TempDir::new().unwrap();
     let (raw, qcow2) = (dir.path().join("raw"), dir.path().join("qcow2"));
