@@ -99,8 +99,8 @@ pub(crate) enum Command {
     /// Looks after the store of layers and objects
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Takes up what runs that died left behind
-    Clean(CleanArgs),
+    /// Writes the reference of a package from its comments
+    Doc(DocArgs),
     /// Says what this machine lacks to build images, and how to get it
     Doctor(FormatArg),
     /// Prints a completion script for a shell
@@ -315,16 +315,6 @@ pub(crate) struct LogArgs {
     pub(crate) address: Option<String>,
 }
 
-/// Arguments of `clean`.
-#[derive(Debug, Args)]
-pub(crate) struct CleanArgs {
-    /// Changes nothing; says what there is to clean up
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
-}
-
 /// What can be done with the store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
@@ -332,33 +322,44 @@ pub(crate) enum CacheCommand {
     Ls(FormatArg),
     /// Removes what is kept
     Rm(CacheRmArgs),
-    /// Removes what is cheapest to make again for the space it takes, until the store fits its budget
-    Gc(CacheGcArgs),
     /// Reads everything again and puts aside what is damaged
-    Verify(FormatArg),
-}
-
-/// Arguments of `cache gc`.
-#[derive(Debug, Args)]
-pub(crate) struct CacheGcArgs {
-    /// What the store may take, such as `500 MiB` or `0`; if not given 20 GiB, or a fifth of the disk where that is less
-    #[arg(long, value_name = "SIZE", value_parser = crate::render::text::parse_size)]
-    pub(crate) budget: Option<u64>,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
+    Verify,
 }
 
 /// Arguments of `cache rm`.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("which").required(true).args(["what", "all"])))]
+#[group(required = true, multiple = true)]
 pub(crate) struct CacheRmArgs {
     /// Addresses, as `cache ls` shows them, or fingerprints
     pub(crate) what: Vec<String>,
     /// Everything
     #[arg(long, conflicts_with = "what")]
     pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) format: FormatArg,
+}
+
+/// Arguments of `doc`.
+#[derive(Debug, Args)]
+pub(crate) struct DocArgs {
+    /// The package or a file of it
+    pub(crate) path: Option<PathBuf>,
+    /// Documents the standard library, the language's members, its codes and the command line instead
+    #[arg(long, conflicts_with = "path")]
+    pub(crate) std: bool,
+    /// Writes a file a page into this directory, instead of printing them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// For whom the output is
+    #[arg(long, value_name = "FORMAT", default_value = "markdown")]
+    pub(crate) format: DocFormat,
+}
+
+/// What documentation is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DocFormat {
+    /// Pages for people
+    Markdown,
+    /// One document for programs
+    Json,
 }
 
 /// Arguments of `completions`.

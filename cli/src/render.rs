@@ -7,6 +7,7 @@ pub(crate) mod lock;
 pub(crate) mod outlook;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod reference;
 pub(crate) mod sarif;
 pub(crate) mod snippet;
 pub(crate) mod text;

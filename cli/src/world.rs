@@ -157,7 +157,6 @@ impl World for DiskWorld {
             ignore: ignore.to_vec(),
             exact_modes: false,
             entries: tree.entries,
-            places: BTreeMap::new(),
         })
     }
 

@@ -9,11 +9,8 @@
 mod arguments;
 mod body;
 mod calls;
-mod constant;
 mod expr;
 mod facts;
-mod images;
-mod indices;
 mod items;
 mod literals;
 mod machine;
@@ -24,6 +21,8 @@ mod patterns;
 mod scripts;
 mod secrets;
 mod written;
+
+pub(crate) use members::MEMBERS;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

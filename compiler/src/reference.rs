@@ -3,6 +3,8 @@
 //! Signatures are the source's own text, so that readers see what they would write; only what is inferred comes from
 //! the checker. How it is laid out is the caller's business.
 
+mod members;
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -16,6 +18,8 @@ use crate::names::item_name;
 use crate::sources::Sources;
 use crate::span::{Location, ModuleId, Span};
 use crate::world::{Argument, Found, World, WorldError};
+
+pub use members::{Member, members};
 
 /// The modules of a package, or of the standard library.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,8 +37,10 @@ pub struct Reference {
 pub struct Module {
     /// Relative to the package; `std/apt.imgc` for the standard library.
     pub path: String,
-    /// How items of a module of the standard library are reached without an import; none for other modules.
+    /// What stands before the names of items of the standard library; none for other modules.
     pub prefix: Option<String>,
+    /// Whether `import std.name` has to stand before it is used.
+    pub by_import: bool,
     /// The comment at the top of the file.
     pub docs: String,
     /// What others may use, in source order. Of the applied module also its images and tests.
@@ -191,6 +197,7 @@ impl Writer<'_> {
         Module {
             path: module.path.to_string(),
             prefix: stem.map(|stem| if stem == crate::stdlib::PRELUDE { String::new() } else { format!("{stem}.") }),
+            by_import: stem.is_some_and(crate::stdlib::is_by_import),
             docs: source.map(|source| top_comment(&source.text)).unwrap_or_default(),
             items: items.collect(),
         }

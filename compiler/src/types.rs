@@ -62,8 +62,8 @@ pub(crate) struct VariantType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PlatformIndex {
     Is(Pattern),
-    /// `p`, `of.platform`: a param of a signature, or a name where it is visible; with what its type says of it.
-    Path(Arc<[Arc<str>]>, Pattern),
+    /// `platform`, `of.platform`: only in signatures.
+    Path(Arc<[Arc<str>]>),
 }
 
 /// The format index of an image, source or artifact.
@@ -71,7 +71,7 @@ pub(crate) enum PlatformIndex {
 pub(crate) enum FormatIndex {
     Any,
     Of(BTreeSet<Arc<str>>),
-    /// `format`, `t.format`, as for platforms.
+    /// `format`: only in signatures.
     Path(Arc<[Arc<str>]>),
 }
 
@@ -257,28 +257,6 @@ impl Type {
         }
     }
 
-    /// The same with other indices.
-    pub(crate) fn indexed(
-        &self,
-        platform: &mut dyn FnMut(&PlatformIndex) -> PlatformIndex,
-        format: &mut dyn FnMut(&FormatIndex) -> FormatIndex,
-    ) -> Self {
-        match self {
-            Self::Image(p, f) => Self::Image(platform(p), format(f)),
-            Self::Source(p, f) => Self::Source(platform(p), format(f)),
-            Self::Artifact(f, p) => Self::Artifact(format(f), platform(p)),
-            Self::Optional(inner) => Self::Optional(Arc::new(inner.indexed(platform, format))),
-            Self::List(inner) => Self::List(Arc::new(inner.indexed(platform, format))),
-            Self::Set(inner) => Self::Set(Arc::new(inner.indexed(platform, format))),
-            Self::Map(key, value) => Self::Map(key.clone(), Arc::new(value.indexed(platform, format))),
-            Self::Union(members) => Self::Union(members.iter().map(|m| m.indexed(platform, format)).collect()),
-            Self::Anonymous(fields) => Self::Anonymous(
-                fields.iter().map(|field| Field { ty: field.ty.indexed(platform, format), ..field.clone() }).collect(),
-            ),
-            other => other.clone(),
-        }
-    }
-
     /// What `.platform` of it is.
     pub(crate) fn platform(&self) -> Option<&PlatformIndex> {
         match self {
@@ -305,10 +283,9 @@ impl Nominal {
 }
 
 impl PlatformIndex {
-    /// The pattern; of a path what its type says.
+    /// The pattern; any where only a call would tell.
     pub(crate) fn pattern(&self) -> Pattern {
-        let (Self::Is(pattern) | Self::Path(_, pattern)) = self;
-        pattern.clone()
+        if let Self::Is(pattern) = self { pattern.clone() } else { Pattern::ANY }
     }
 }
 
@@ -323,7 +300,7 @@ impl fmt::Display for PlatformIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Is(pattern) => pattern.fmt(f),
-            Self::Path(path, _) => f.write_str(&path.join(".")),
+            Self::Path(path) => f.write_str(&path.join(".")),
         }
     }
 }

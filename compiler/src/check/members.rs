@@ -76,6 +76,19 @@ const IMAGE: [(&str, Builtin); 4] = [
 const ARTIFACT: [(&str, Builtin); 4] =
     [("platform", Builtin::PlatformOf), ("digest", Builtin::Digest), ("id", Builtin::Id), ("size", Builtin::BuiltSize)];
 
+/// By the types that have them, as people write them.
+pub(crate) const MEMBERS: [(&str, &[(&str, Builtin)]); 9] = [
+    ("List<T>, Set<T>", &LIST),
+    ("Map<K, V>", &MAP),
+    ("String", &STRING),
+    ("Platform", &PLATFORM),
+    ("File", &FILE),
+    ("Dir", &DIR),
+    ("Source", &SOURCE),
+    ("Image", &IMAGE),
+    ("Artifact", &ARTIFACT),
+];
+
 fn members(ty: &Type) -> &'static [(&'static str, Builtin)] {
     match ty {
         Type::List(_) | Type::Set(_) => &LIST,
@@ -250,7 +263,6 @@ impl Body<'_, '_> {
             self.report(say::needs_lambda(at, types.len()));
             return None;
         }
-        let outer = self.locals.len();
         self.scoped(|this| {
             let slots = params.iter().zip(types).map(|(name, ty)| this.bind(name, ty.clone())).collect();
             let want = matches!(returns, Returns::Bool).then_some(Want { ty: &Type::Bool, why: None });
@@ -261,8 +273,7 @@ impl Body<'_, '_> {
                 this.report(say::not_ordered(at, &typed.ty));
                 return None;
             }
-            let ty = this.leaving(outer, &typed.ty);
-            Some((Lambda { slots, body: typed.core }, ty))
+            Some((Lambda { slots, body: typed.core }, typed.ty))
         })
     }
 

@@ -134,14 +134,7 @@ impl World for MapWorld {
             }
         }
         let digest = DirRef::merkle(&entries);
-        Ok(DirRef {
-            path: path.to_owned(),
-            digest,
-            ignore: ignore.to_vec(),
-            exact_modes: false,
-            entries,
-            places: std::collections::BTreeMap::new(),
-        })
+        Ok(DirRef { path: path.to_owned(), digest, ignore: ignore.to_vec(), exact_modes: false, entries })
     }
 
     fn argument(&self, param: &str) -> Option<Argument> {
