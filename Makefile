@@ -8,7 +8,7 @@ ifdef CI
 export NEXTEST_PROFILE := ci
 endif
 
-.PHONY: demo test check bench toolchain
+.PHONY: demo test check bench reference toolchain
 
 toolchain:
 	@scripts/toolchain.sh
@@ -35,6 +35,11 @@ check: toolchain
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	scripts/dependencies.sh
+
+## Writes docs/reference/ anew, from the compiler, the standard library and the command line.
+reference: toolchain
+	rm -rf docs/reference
+	cargo run --locked -p imgc -- doc --std --out-dir docs/reference
 
 ## The table of docs/benchmarks.md.
 bench: toolchain

@@ -1,0 +1,161 @@
+//! Examples of the standard library, run on rootfs: each does what it says, and done twice it changes nothing more.
+//!
+//! All stand on one base, which is built once. `same` is a step after each example and after the example done again:
+//! its fingerprint holds the state before it, so it runs only once where the second time left nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::checks;
+use crate::program::{Example, recipes};
+
+/// What the examples find in the guest.
+const BASE: &str = r#"image base {
+  from = rootfs.debian(
+    suite: "bookworm",
+    packages: ["systemd", "dbus", "udev", "openssh-server", "curl", "ca-certificates", "debian-archive-keyring"],
+  )
+}
+"#;
+
+/// Debian with dnf and a repository of its own in it, to be called a Red Hat: no distribution of that family is among
+/// the archives that tests can reach. It is dnf itself that runs.
+const WITH_DNF: &str = r#"image base {
+  from = rootfs.debian(suite: "bookworm", packages: ["dnf", "rpm", "createrepo-c"])
+  sh "repository" { script = file("repository.sh") }
+}
+output exported = oci.archive(base, file: "base.tar")
+"#;
+
+const REPOSITORY: &str = r#"
+set -eu
+mkdir -p /srv/repo /root/spec /etc/yum.repos.d
+for version in 1 2; do
+  printf 'Name: hello\nVersion: %s\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%%description\nx\n%%install\nmkdir -p %%{buildroot}/usr/share/hello\necho %s >%%{buildroot}/usr/share/hello/version\n%%files\n/usr/share/hello\n' $version $version >/root/spec/hello.spec
+  rpmbuild -bb --define '_rpmdir /srv/repo' /root/spec/hello.spec >/dev/null 2>&1
+  [ $version = 2 ] || cp /srv/repo/noarch/hello-1-1.noarch.rpm /root/
+done
+createrepo_c -q /srv/repo
+printf '[local]\nname=local\nbaseurl=file:///srv/repo\ngpgcheck=0\n' >/etc/yum.repos.d/local.repo
+rm -rf /root/spec /root/rpmbuild
+"#;
+
+#[test]
+fn machine_debian_examples_do_what_they_say_and_are_idempotent() {
+    let Some(bed) = Bed::new() else { return };
+    let all = Example::all();
+    let examples: Vec<_> = all.iter().filter(|example| example.on.is_empty()).collect();
+    let package = bed.package("debian", &program(BASE, "linux(debian)/*", "base", &examples));
+    let (ran, second) = bed.apply(&package);
+    assert_eq!(ran, examples.len(), "each example ran");
+    assert!(second.is_empty(), "what changes the image when it is done again: {second:#?}");
+}
+
+#[test]
+fn machine_redhat_examples_run_with_dnf_itself() {
+    let Some(bed) = Bed::new() else { return };
+    let base = bed.package("with-dnf", WITH_DNF);
+    fs::write(base.join("repository.sh"), REPOSITORY).expect("script");
+    bed.imgc(&base, &["apply", "--out-dir", "out"]);
+
+    let all = Example::all();
+    let examples: Vec<_> = all.iter().filter(|example| example.on == "redhat").collect();
+    let source = "image base { from = rootfs.oci(file(\"base.tar\"), platform: linux(redhat)/amd64) }\n";
+    let package = bed.package("redhat", &program(source, "linux(redhat)/*", "base", &examples));
+    fs::rename(base.join("out/base.tar"), package.join("base.tar")).expect("the base");
+    let (ran, _) = bed.apply(&package);
+    // What dnf remembers of each transaction has the time in it, so that a second one is a change.
+    assert_eq!(ran, examples.len(), "each example ran");
+}
+
+/// Every example once and twice on a base, each with the check of what it did.
+fn program(base: &str, on: &str, from: &str, examples: &[&Example]) -> String {
+    let same = "sh \"same\" { script = \"true\", network = false }";
+    let images = |number: usize, example: &Example| {
+        let name = &example.name;
+        let holds = format!(
+            "sh \"holds\" {{ script = file(\"checks.sh\"), env = {{ EXAMPLE = \"{name}\" }}, network = false }}"
+        );
+        format!(
+            "image once{number} {{ from = {from}\n use e{number}()\n {same}\n {holds} }}\n\
+             image twice{number} {{ from = {from}\n use e{number}()\n use e{number}()\n {same}\n {holds} }}\n"
+        )
+    };
+    let all: Vec<_> = (0..examples.len()).flat_map(|n| [format!("once{n}"), format!("twice{n}")]).collect();
+    format!("{}\n{base}\noutput all = [{}]\n", recipes(examples, on, images), all.join(", "))
+}
+
+/// A folder with a store of its own.
+struct Bed {
+    dir: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new() -> Option<Self> {
+        for program in ["mmdebstrap", "slirp4netns"] {
+            let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+            if !path.split(':').any(|dir| Path::new(dir).join(program).is_file()) {
+                assert!(std::env::var_os("CI").is_none(), "CI must have {program}: see scripts/setup.sh");
+                eprintln!("SKIPPED: this machine lacks {program}; scripts/setup.sh installs it");
+                return None;
+            }
+        }
+        let dir = tempfile::Builder::new().prefix("imgc-stdlib-").tempdir_in("/var/tmp").expect("a folder");
+        Some(Self { dir })
+    }
+
+    fn package(&self, name: &str, program: &str) -> PathBuf {
+        let dir = self.dir.path().join(name);
+        fs::create_dir_all(&dir).expect("folder");
+        fs::write(dir.join("main.imgc"), program).expect("program");
+        fs::write(dir.join("checks.sh"), checks::SCRIPT).expect("checks");
+        fs::write(dir.join("app.conf"), "{{name}} listens on {{port}}\n").expect("template");
+        dir
+    }
+
+    /// Runs imgc, which must succeed; its standard output.
+    fn imgc(&self, package: &Path, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgc"));
+        command.args(args).current_dir(package);
+        command.env("IMGC_CACHE", self.dir.path().join("cache")).env("XDG_STATE_HOME", self.dir.path().join("state"));
+        let output = command.output().expect("imgc");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last: Vec<_> = told.lines().rev().take(40).collect();
+        assert!(
+            output.status.success(),
+            "imgc {args:?} failed: {}\n{}\n{}",
+            output.status,
+            last.into_iter().rev().collect::<Vec<_>>().join("\n"),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        told
+    }
+
+    /// Builds a program of examples: how many ran, and the numbers of those that change something the second time.
+    fn apply(&self, package: &Path) -> (usize, Vec<String>) {
+        let told = self.imgc(package, &["apply", "--format", "json", "--keep-going"]);
+        let mut held = BTreeSet::new();
+        let mut same: BTreeMap<String, u32> = BTreeMap::new();
+        for line in told.lines() {
+            let event: serde_json::Value = serde_json::from_str(line).expect("an event a line");
+            let address = event["address"].as_str().unwrap_or_default();
+            let Some((image, step)) = address.split_once('/') else { continue };
+            let number = image.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+            let finished = event["event"] == "finished";
+            if step == "sh \"holds\"" && (finished || event["event"] == "cached") {
+                held.insert(image.to_owned());
+            }
+            if step == "sh \"same\"" && finished {
+                *same.entry(number.to_owned()).or_default() += 1;
+            }
+        }
+        let program = fs::read_to_string(package.join("main.imgc")).expect("program");
+        let changed = same.into_iter().filter(|(_, times)| *times > 1).map(|(number, _)| {
+            let start = program.find(&format!("recipe e{number}()")).unwrap_or_default();
+            program[start..].split("\nimage ").next().unwrap_or_default().to_owned()
+        });
+        (held.len() / 2, changed.collect())
+    }
+}
