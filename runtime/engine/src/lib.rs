@@ -11,7 +11,6 @@ pub mod estimate;
 pub mod executor;
 pub mod explain;
 mod facts;
-mod fill;
 pub mod forecast;
 pub mod journal;
 mod lease;
@@ -30,7 +29,6 @@ mod shared;
 mod survey;
 mod task;
 pub mod tests_of_images;
-mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

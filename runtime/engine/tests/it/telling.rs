@@ -46,14 +46,7 @@ fn dir(files: &[(&str, &str, u32)]) -> Value {
     };
     let entries: Vec<TreeEntry> = files.iter().map(entry).collect();
     let digest = DirRef::merkle(&entries);
-    Value::Dir(DirRef {
-        path: "site".to_owned(),
-        digest,
-        ignore: Vec::new(),
-        exact_modes: false,
-        entries,
-        places: BTreeMap::new(),
-    })
+    Value::Dir(DirRef { path: "site".to_owned(), digest, ignore: Vec::new(), exact_modes: false, entries })
 }
 
 #[tokio::test]
