@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use imgc_compiler::world::{Argument, ArgumentValue};
+use imgc_compiler::world::{Argument, ArgumentPlace, ArgumentValue};
 use serde::{Deserialize, Serialize};
 
 use crate::args::ParamArgs;
@@ -47,10 +47,19 @@ impl Arguments {
         let directory = said.directory.display().to_string();
         let mut given = BTreeMap::new();
         for file in &said.vars {
-            for (name, value) in read_vars(file)? {
+            let path = shown(file, &said.directory).to_string();
+            for (name, value, span) in read_vars(file)? {
                 let base = file.parent().unwrap_or(Path::new("/")).display().to_string();
                 let origin = format!("--vars {}", shown(file, &said.directory));
-                given.insert(name, Argument { value: ArgumentValue::Data(value), origin, base });
+                given.insert(
+                    name,
+                    Argument {
+                        value: ArgumentValue::Data(value),
+                        origin,
+                        base,
+                        place: span.map(|(text, span)| place(&path, text, span)),
+                    },
+                );
             }
         }
         for pair in &said.set {
@@ -58,7 +67,10 @@ impl Arguments {
                 return Err(Failure::usage(format!("`--set {pair}` is not of the form NAME=VALUE")));
             };
             let value = ArgumentValue::Text(value.to_owned());
-            let argument = Argument { value, origin: "--set".to_owned(), base: directory.clone() };
+            let text = format!("--set {pair}");
+            let span = "--set ".len() + name.len() + 1..text.len();
+            let place = Some(place("--set", text, span));
+            let argument = Argument { value, origin: "--set".to_owned(), base: directory.clone(), place };
             given.insert(name.to_owned(), argument);
         }
         Ok(Self { given, directory })
@@ -68,8 +80,10 @@ impl Arguments {
     pub(crate) fn get(&self, param: &str) -> Option<Argument> {
         self.given.get(param).cloned().or_else(|| {
             let name = variable(param);
-            let value = ArgumentValue::Text(std::env::var(&name).ok()?);
-            Some(Argument { value, origin: name, base: self.directory.clone() })
+            let given = std::env::var(&name).ok()?;
+            let text = format!("{name}={given}");
+            let place = Some(place("environment", text, name.len() + 1..name.len() + 1 + given.len()));
+            Some(Argument { value: ArgumentValue::Text(given), origin: name, base: self.directory.clone(), place })
         })
     }
 
@@ -93,7 +107,14 @@ fn shown<'a>(file: &'a Path, directory: &Path) -> std::path::Display<'a> {
     file.strip_prefix(directory).unwrap_or(file).display()
 }
 
-fn read_vars(file: &Path) -> Result<Vec<(String, serde_json::Value)>, Failure> {
+fn place(path: &str, text: String, span: std::ops::Range<usize>) -> ArgumentPlace {
+    ArgumentPlace { path: path.to_owned(), text, start: span.start, end: span.end }
+}
+
+/// The value of a param and where it is: the file's whole text, and the range in it.
+type Value = (String, serde_json::Value, Option<(String, std::ops::Range<usize>)>);
+
+fn read_vars(file: &Path) -> Result<Vec<Value>, Failure> {
     let name = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::program(format!("cannot read the values of `{name}`")).because(&error))?;
@@ -105,10 +126,21 @@ fn read_vars(file: &Path) -> Result<Vec<(String, serde_json::Value)>, Failure> {
     if is_json {
         let table: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        return Ok(table.into_iter().collect());
+        let find = |name: &str| crate::json_places::value_of(&text, name).map(|span| (text.clone(), span));
+        return Ok(table
+            .into_iter()
+            .map(|(name, value)| (find(&name), name, value))
+            .map(|(at, name, value)| (name, value, at))
+            .collect());
     }
     let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    Ok(table.into_iter().map(|(name, value)| (name, json(value))).collect())
+    let spans = toml::de::DeTable::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    let find = |name: &str| spans.get_ref().get(name).map(|value| (text.clone(), value.span()));
+    Ok(table
+        .into_iter()
+        .map(|(name, value)| (find(&name), name, json(value)))
+        .map(|(at, name, value)| (name, value, at))
+        .collect())
 }
 
 /// What a parser said.

@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod fast_path;
 mod foresee;
+mod json_places;
 mod lockfile;
 mod on_error;
 mod package;

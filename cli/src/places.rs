@@ -19,7 +19,9 @@ pub(crate) struct Places {
 impl Places {
     /// From `--cache-dir` (or `IMGC_CACHE`) and the environment's XDG variables.
     pub(crate) fn new(cache_dir: Option<&Path>) -> Result<Self, Failure> {
-        let store = match cache_dir {
+        // An empty variable is as good as none, as XDG has it.
+        let variable = std::env::var_os("IMGC_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let store = match cache_dir.or(variable.as_deref()) {
             Some(dir) => std::path::absolute(dir).map_err(Failure::io("cannot find the current directory"))?,
             None => xdg("XDG_CACHE_HOME", ".cache")?.join("imgc"),
         };

@@ -90,12 +90,15 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
 
 /// Makes the plan of the module at `entry` with the arguments that the world holds.
 pub fn plan(world: &dyn World, entry: &str) -> Planned {
-    let stages = stages(world, entry);
-    let mut diagnostics = stages.diagnostics;
+    let mut stages = stages(world, entry);
+    let mut diagnostics = std::mem::take(&mut stages.diagnostics);
     let mut plan = None;
     if !has_errors(&diagnostics) {
         let mut evaluated = evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Plan);
         diagnostics.append(&mut evaluated.diagnostics);
+        for given in std::mem::take(&mut evaluated.given) {
+            stages.modules.sources.add(given);
+        }
         let builds = stages.program.modules.first().is_some_and(|module| {
             module.items.iter().any(|item| matches!(**item, Item::Output { .. } | Item::Test { .. }))
         });

@@ -11,6 +11,7 @@ mod body;
 mod build;
 mod calls;
 mod expr;
+mod given;
 mod items;
 mod members;
 mod operators;
@@ -27,6 +28,7 @@ pub(crate) use value::{ArtifactId, Fields, ImageId, NodeRef, SourceValue, Value,
 use crate::core::{Program, Ref};
 use crate::diagnostic::{Diagnostic, evaluate as say};
 use crate::modules::Modules;
+use crate::sources::Source;
 use crate::span::{Location, ModuleId};
 use crate::types::ItemId;
 use crate::world::World;
@@ -163,6 +165,8 @@ pub(crate) struct Evaluated {
     /// Files whose text was read, and directories whose files were listed, with what was left out.
     pub(crate) texts: BTreeSet<Arc<str>>,
     pub(crate) listings: BTreeSet<(Arc<str>, Vec<String>)>,
+    /// Texts that arguments were given by; their ids follow those of the modules.
+    pub(crate) given: Vec<Source>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 

@@ -55,6 +55,21 @@ pub struct Argument {
     pub origin: String,
     /// The directory that relative `File` and `Dir` arguments are below, absolute.
     pub base: String,
+    /// Where it was written, so that a message can point at it.
+    pub place: Option<ArgumentPlace>,
+}
+
+/// Where an argument was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgumentPlace {
+    /// The file of values as it was named, else what stands for one: `--set`, `environment`.
+    pub path: String,
+    /// All of the file, else the argument as it would be typed.
+    pub text: String,
+    /// Byte offset of the value in the text.
+    pub start: usize,
+    /// Byte offset after it.
+    pub end: usize,
 }
 
 /// The form an argument came in.

@@ -17,4 +17,6 @@ mod failures;
 mod inside;
 mod machine;
 mod repeat;
+mod secrets;
 mod steps;
+mod values;

@@ -71,7 +71,7 @@ fn help_params(package: &Package, format: Format, cx: &Context) -> Exit {
             .params
             .iter()
             .map(
-                |p| json!({ "name": p.name, "type": p.ty, "default": p.default, "where": p.predicate, "docs": p.docs }),
+                |p| json!({ "name": p.name, "type": p.ty, "default": p.default, "where": p.predicate, "docs": p.docs, "required": p.default.is_none() && !is_optional(&p.ty) }),
             )
             .collect();
         terminal.out(json!({ "format": 1, "params": params }));
@@ -81,11 +81,20 @@ fn help_params(package: &Package, format: Format, cx: &Context) -> Exit {
         terminal.out("the program has no params");
     }
     for param in &checked.params {
-        let default = param.default.as_ref().map_or_else(|| " (required)".to_owned(), |text| format!(" = {text}"));
+        let default = match &param.default {
+            Some(text) => format!(" = {text}"),
+            None if is_optional(&param.ty) => " (optional)".to_owned(),
+            None => " (required)".to_owned(),
+        };
         let predicate = param.predicate.as_ref().map(|text| format!(" where {text}")).unwrap_or_default();
         let name = paint(terminal.out_color, Style::Bold, &param.name);
         terminal.out(format_args!("{name}: {}{default}{predicate}", param.ty));
         param.docs.lines().for_each(|line| terminal.out(format_args!("    {line}")));
     }
     Exit::Done
+}
+
+/// Whether a param of this type may be left out: `T?`.
+fn is_optional(ty: &str) -> bool {
+    ty.ends_with('?')
 }

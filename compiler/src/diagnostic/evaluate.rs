@@ -13,9 +13,16 @@ pub(crate) fn missing_param(at: Location, name: &str, ty: &Type) -> Diagnostic {
     ))
 }
 
-pub(crate) fn unknown_param(name: &str, origin: &str, near: Option<&str>, known: &[&str]) -> Diagnostic {
+pub(crate) fn unknown_param(
+    at: Option<Location>,
+    name: &str,
+    origin: &str,
+    near: Option<&str>,
+    known: &[&str],
+) -> Diagnostic {
     let message = format!("{origin} gives `{name}`, but the program has no such param");
-    let diagnostic = Diagnostic::error("IMG5002", Location::default(), message, "");
+    let (at, here) = at.map_or((Location::default(), ""), |at| (at, "given here"));
+    let diagnostic = Diagnostic::error("IMG5002", at, message, here);
     match near {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None if known.is_empty() => diagnostic.help("the program has no params"),
@@ -26,7 +33,14 @@ pub(crate) fn unknown_param(name: &str, origin: &str, near: Option<&str>, known:
     }
 }
 
-pub(crate) fn bad_argument(at: Location, name: &str, ty: &Type, given: &str, origin: &str, why: &str) -> Diagnostic {
+pub(crate) fn bad_argument(
+    (at, param): (Option<Location>, Location),
+    name: &str,
+    ty: &Type,
+    given: &str,
+    origin: &str,
+    why: &str,
+) -> Diagnostic {
     let given = if given.chars().count() > 60 {
         format!("{}…", given.chars().take(60).collect::<String>())
     } else {
@@ -34,7 +48,12 @@ pub(crate) fn bad_argument(at: Location, name: &str, ty: &Type, given: &str, ori
     };
     let given: String = given.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let message = format!("{origin} gives `{given}` for `{name}`, which is not {ty}");
-    Diagnostic::error("IMG5003", at, message, format!("declared as {ty}")).help(why.to_owned())
+    let declared = format!("declared as {ty}");
+    let diagnostic = match at {
+        Some(at) => Diagnostic::error("IMG5003", at, message, "given here").label(param, declared),
+        None => Diagnostic::error("IMG5003", param, message, declared),
+    };
+    diagnostic.help(why.to_owned())
 }
 
 pub(crate) fn predicate(at: Location, name: &str, value: &str, origin: &str) -> Diagnostic {

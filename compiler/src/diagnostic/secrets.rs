@@ -110,8 +110,11 @@ pub(crate) fn misused(at: Location, used: Use) -> Diagnostic {
     Diagnostic::error(code, at, message, here).help(help)
 }
 
-pub(crate) fn given(at: Location, name: &str, origin: &str) -> Diagnostic {
+pub(crate) fn given(at: Option<Location>, param: Location, name: &str, origin: &str) -> Diagnostic {
     let message = format!("the secret `{name}` cannot be given by {origin}");
-    Diagnostic::error("IMG4014", at, message, "is declared here")
-        .help("arguments are shown and kept; declare `secret …: String from env(\"…\")` and pass it on")
+    let diagnostic = match at {
+        Some(at) => Diagnostic::error("IMG4014", at, message, "given here").label(param, "declared as a secret"),
+        None => Diagnostic::error("IMG4014", param, message, "is declared here"),
+    };
+    diagnostic.help("arguments are shown and kept; declare `secret …: String from env(\"…\")` and pass it on")
 }

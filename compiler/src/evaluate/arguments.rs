@@ -21,7 +21,8 @@ impl<'a> Evaluator<'a> {
     /// The value of an argument; a refusal names where it came from.
     pub(super) fn argument(&mut self, param: &'a Param, argument: &Argument) -> Known {
         if param.ty.holds_secret() {
-            return Err(self.report(say_secrets::given(param.at, &param.name, &argument.origin)));
+            let at = self.given_at(argument);
+            return Err(self.report(say_secrets::given(at, param.at, &param.name, &argument.origin)));
         }
         let read = match &argument.value {
             ArgumentValue::Text(text) => self.read_text(text, &param.ty, &argument.base),
@@ -32,7 +33,8 @@ impl<'a> Evaluator<'a> {
                 ArgumentValue::Text(text) => text.clone(),
                 ArgumentValue::Data(data) => data.to_string(),
             };
-            self.report(say::bad_argument(param.at, &param.name, &param.ty, &given, &argument.origin, &why))
+            let at = self.given_at(argument);
+            self.report(say::bad_argument((at, param.at), &param.name, &param.ty, &given, &argument.origin, &why))
         })
     }
 

@@ -8,7 +8,6 @@ use imgc_plan::Platform;
 use crate::core::{self, Item, Param};
 use crate::diagnostic::evaluate as say;
 use crate::span::{Location, ModuleId};
-use crate::spelling::nearest;
 
 use super::body::Building;
 use super::{
@@ -162,7 +161,8 @@ impl<'a> Evaluator<'a> {
         if let Some(argument) = given {
             let origin = argument.origin.clone();
             let value = self.argument(param, &argument)?;
-            self.param_holds(&mut frame, param, &value, &origin, None)?;
+            let at = self.given_at(&argument);
+            self.param_holds(&mut frame, param, &value, &origin, at)?;
             return Ok(self.noted(is_applied, param, value, origin));
         }
         let value = match (&param.default, &param.ty) {
@@ -212,22 +212,6 @@ impl<'a> Evaluator<'a> {
             None => say::predicate(predicate.at, &param.name, &value.shown(), origin),
         };
         Err(self.report(diagnostic))
-    }
-
-    /// Arguments whose names are no params of the applied module.
-    pub(super) fn refuse_unknown_arguments(&mut self) {
-        let items = self.program.modules.first().map(|m| m.items.as_slice()).unwrap_or_default();
-        let params = items.iter().filter_map(|item| match &**item {
-            Item::Param(param) => Some(&*param.name),
-            _ => None,
-        });
-        let params: Vec<&str> = params.collect();
-        for (name, origin) in self.world.argument_names() {
-            if !params.contains(&name.as_str()) {
-                let near = nearest(&name, params.iter().copied());
-                self.report(say::unknown_param(&name, &origin, near, &params));
-            }
-        }
     }
 
     fn image(&mut self, instance: InstanceId, image: &'a core::Image, name: &Arc<str>) -> Known {

@@ -69,7 +69,7 @@ impl MapWorld {
     }
 
     fn argument_of(mut self, name: &str, value: ArgumentValue, origin: &str) -> Self {
-        let argument = Argument { value, origin: origin.to_owned(), base: "/given".to_owned() };
+        let argument = Argument { value, origin: origin.to_owned(), base: "/given".to_owned(), place: None };
         self.args.insert(name.to_owned(), argument);
         self
     }
