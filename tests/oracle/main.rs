@@ -1,0 +1,203 @@
+//! The explain oracle: more than two hundred single mutations of one package, each with what has to be said and run.
+//!
+//! What has to run is worked out without a fingerprint: from what the mutation touches, and from the trees that an apply
+//! without any cache leaves in another store. A step runs if something of its own was touched, or if the tree it stands
+//! on is another one; nothing else runs. The first cause is what the mutation did.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test ends where something does not hold, and says what it skips"
+)]
+
+mod mutations;
+mod package;
+mod trees;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use mutations::{Mutation, mutations};
+use package::{Package, STEPS};
+use trees::{Trees, trees};
+
+/// A package, a store with its base built, and another store that is never read.
+struct Bed {
+    dir: tempfile::TempDir,
+    base: Package,
+    trees: Trees,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("imgc-oracle-").tempdir_in("/var/tmp").expect("a folder in /var/tmp");
+        let base = Package::base(dir.path());
+        let mut bed = Self { dir, base, trees: Trees::new() };
+        bed.base.write(&bed.path("package"));
+        bed.must("store", &["apply"]);
+        bed.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
+        bed.trees = trees(&bed.path("package/out-truth"), &Trees::new(), dir_of(&bed.dir, "unpacked"));
+        bed.index(|from, to| assert!(fs::copy(from, to).is_ok(), "index"));
+        bed
+    }
+
+    fn path(&self, sub: &str) -> PathBuf {
+        self.dir.path().join(sub)
+    }
+
+    fn imgc(&self, store: &str, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgc"));
+        command.args(args).current_dir(self.path("package")).env("IMGC_CACHE", self.path(store));
+        command.env("XDG_STATE_HOME", self.path("state")).env("NO_COLOR", "1").env("ORACLE_TOKEN", "a value");
+        command.output().expect("imgc")
+    }
+
+    fn must(&self, store: &str, args: &[&str]) -> String {
+        let output = self.imgc(store, args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Does something with each file of the index and its copy: so every mutation is one of the base.
+    fn index(&self, with: impl Fn(&PathBuf, &PathBuf)) {
+        fs::create_dir_all(self.path("kept")).expect("folder");
+        for entry in fs::read_dir(self.path("store")).expect("store").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.contains("index") && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                with(&entry.path(), &self.path("kept").join(name));
+            }
+        }
+    }
+
+    fn restore(&self) {
+        self.index(|there, _| fs::remove_file(there).expect("index"));
+        for entry in fs::read_dir(self.path("kept")).expect("kept").flatten() {
+            fs::copy(entry.path(), self.path("store").join(entry.file_name())).expect("index");
+        }
+    }
+
+    /// Everything that is wrong with what imgc says and does about a mutation.
+    fn check(&self, mutation: &Mutation) -> Vec<String> {
+        let mut package = self.base.clone();
+        (mutation.change)(&mut package);
+        assert!(package != self.base, "{} changes nothing", mutation.name);
+        package.write(&self.path("package"));
+        self.restore();
+        let plan: Value = serde_json::from_str(&self.must("store", &["plan", "--format", "json"])).expect("a plan");
+        let ran = started(&self.must("store", &["apply", "--format", "json"]));
+        self.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
+        let after = trees(&self.path("package/out-truth"), &self.trees, dir_of(&self.dir, "unpacked"));
+        let mut wrong = Vec::new();
+        let must_run = self.truth(mutation, &after);
+        if ran != must_run {
+            wrong.push(format!("ran {ran:?}, had to run {must_run:?}"));
+        }
+        wrong.extend(forecast(&plan, &ran));
+        wrong.extend(cause(&plan, mutation));
+        wrong.into_iter().map(|what| format!("{}: {what}", mutation.name)).collect()
+    }
+
+    /// What has to run: what was touched, and what stands on another tree than before.
+    fn truth(&self, mutation: &Mutation, after: &Trees) -> BTreeSet<String> {
+        let touched = |address: &str| mutation.touches.iter().any(|name| name == address);
+        let differs = |image: &str| self.trees.get(image) != after.get(image);
+        let mut found = BTreeSet::new();
+        for step in STEPS {
+            let address = mutation.renamed.get(step.address).map_or(step.address, String::as_str);
+            if touched(step.address) || step.on.is_some_and(|on| differs(mutation.moved.get(step.image).unwrap_or(&on)))
+            {
+                found.insert(address.to_owned());
+            }
+            if differs(step.image) || touched(step.output) {
+                found.insert(step.output.to_owned());
+            }
+        }
+        found
+    }
+}
+
+fn dir_of(dir: &tempfile::TempDir, sub: &str) -> PathBuf {
+    dir.path().join(sub)
+}
+
+/// The addresses of all nodes that began to run.
+fn started(events: &str) -> BTreeSet<String> {
+    let event = |line: &str| -> Option<String> {
+        let event: Value = serde_json::from_str(line).ok()?;
+        (event["event"] == "started").then(|| event["address"].as_str().unwrap_or_default().to_owned())
+    };
+    events.lines().filter_map(event).collect()
+}
+
+/// What was certain has to come true, and nothing else may run than what was announced.
+fn forecast(plan: &Value, ran: &BTreeSet<String>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for node in plan["nodes"].as_array().expect("nodes") {
+        let address = node["address"].as_str().unwrap_or_default();
+        // What is new below something that runs is announced as new; it may still be found.
+        let is_below = !node["below"].is_null();
+        match node["mark"].as_str().unwrap_or_default() {
+            "=" if ran.contains(address) => wrong.push(format!("{address} was said to be cached and ran")),
+            "~" if !ran.contains(address) => wrong.push(format!("{address} was said to run and did not")),
+            "+" if !ran.contains(address) && !is_below => {
+                wrong.push(format!("{address} was said to be new, did not run"))
+            }
+            _ => {}
+        }
+    }
+    wrong
+}
+
+/// The first node that was touched has to say what was done to it.
+fn cause(plan: &Value, mutation: &Mutation) -> Option<String> {
+    let (address, expected) = mutation.cause.as_ref()?;
+    let nodes = plan["nodes"].as_array().expect("nodes");
+    let Some(node) = nodes.iter().find(|node| node["address"] == **address) else {
+        return Some(format!("`{address}` is not in the plan"));
+    };
+    let said = &node["why"];
+    let fits = expected.as_object().expect("an object").iter().all(|(key, value)| said[key] == *value);
+    (!fits).then(|| format!("`{address}` says {said}, expected {expected}"))
+}
+
+/// Namespaces for the steps, and the tools the base is made of.
+fn can_build() -> bool {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0"));
+    let there = root && PathBuf::from("/bin/busybox").exists();
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "CI must run as root with busybox-static: see scripts/setup.sh");
+        eprintln!("SKIPPED: needs root and the Debian package busybox-static");
+    }
+    there
+}
+
+#[test]
+fn every_mutation_is_explained_and_runs_exactly_what_it_must() {
+    if !can_build() {
+        return;
+    }
+    let all = mutations();
+    assert!(all.len() >= 200, "only {} mutations", all.len());
+    let names: BTreeSet<&str> = all.iter().map(|mutation| mutation.name.as_str()).collect();
+    assert_eq!(names.len(), all.len(), "two mutations have one name");
+    let only = std::env::var("IMGC_ORACLE_ONLY").unwrap_or_default();
+    let all: Vec<&Mutation> = all.iter().filter(|mutation| mutation.name.contains(&only)).collect();
+    let (even, odd): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(n, _)| n % 2 == 0);
+    let check = |part: Vec<(usize, &&Mutation)>| {
+        let bed = Bed::new();
+        part.into_iter().flat_map(|(_, mutation)| bed.check(mutation)).collect::<Vec<String>>()
+    };
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let other = scope.spawn(|| check(odd));
+        let mut wrong = check(even);
+        wrong.extend(other.join().expect("a thread"));
+        wrong
+    });
+    assert!(wrong.is_empty(), "{} of {} mutations:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+}
