@@ -41,7 +41,7 @@ impl Bed {
         bed.base.write(&bed.path("package"));
         bed.must("store", &["apply"]);
         bed.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
-        bed.trees = trees(&bed.path("package/out-truth"), &Trees::new(), dir_of(&bed.dir, "unpacked"));
+        bed.trees = trees(&bed.path("package/out-truth"), &Trees::new(), &bed.path("unpacked"));
         bed.index(|from, to| assert!(fs::copy(from, to).is_ok(), "index"));
         bed
     }
@@ -92,7 +92,7 @@ impl Bed {
         let plan: Value = serde_json::from_str(&self.must("store", &["plan", "--format", "json"])).expect("a plan");
         let ran = started(&self.must("store", &["apply", "--format", "json"]));
         self.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
-        let after = trees(&self.path("package/out-truth"), &self.trees, dir_of(&self.dir, "unpacked"));
+        let after = trees(&self.path("package/out-truth"), &self.trees, &self.path("unpacked"));
         let mut wrong = Vec::new();
         let must_run = self.truth(mutation, &after);
         if ran != must_run {
@@ -122,10 +122,6 @@ impl Bed {
     }
 }
 
-fn dir_of(dir: &tempfile::TempDir, sub: &str) -> PathBuf {
-    dir.path().join(sub)
-}
-
 /// The addresses of all nodes that began to run.
 fn started(events: &str) -> BTreeSet<String> {
     let event = |line: &str| -> Option<String> {
@@ -146,7 +142,7 @@ fn forecast(plan: &Value, ran: &BTreeSet<String>) -> Vec<String> {
             "=" if ran.contains(address) => wrong.push(format!("{address} was said to be cached and ran")),
             "~" if !ran.contains(address) => wrong.push(format!("{address} was said to run and did not")),
             "+" if !ran.contains(address) && !is_below => {
-                wrong.push(format!("{address} was said to be new, did not run"))
+                wrong.push(format!("{address} was said to be new, did not run"));
             }
             _ => {}
         }

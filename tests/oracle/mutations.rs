@@ -92,7 +92,7 @@ fn files(list: &mut List) {
         list.add(format!("motd: one line, {k}"), MOTD, file("motd", 1), move |p| p.put("motd", text.as_bytes(), 0o644));
     }
     for k in 2..12 {
-        let text = (0..k).map(|n| format!("new {k}.{n}\n")).collect::<String>();
+        let text = (0..k).map(|n| format!("new {k}.{n}\n")).collect::<Vec<_>>().concat();
         list.add(format!("motd: {k} lines"), MOTD, file("motd", k), move |p| p.put("motd", text.as_bytes(), 0o644));
     }
     let mode =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -27,7 +27,7 @@ impl PartialEq for Tree {
 }
 
 /// Reads the archives in `out`; those that are byte for byte the ones of `known` are not unpacked again.
-pub(crate) fn trees(out: &Path, known: &Trees, scratch: PathBuf) -> Trees {
+pub(crate) fn trees(out: &Path, known: &Trees, scratch: &Path) -> Trees {
     let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("SHA256SUMS");
     let mut found = Trees::new();
     for step in STEPS {
@@ -35,7 +35,7 @@ pub(crate) fn trees(out: &Path, known: &Trees, scratch: PathBuf) -> Trees {
         let sum = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}"))).expect("a sum").to_owned();
         let tree = match known.get(step.image) {
             Some(tree) if tree.sum == sum => tree.clone(),
-            Some(_) | None => Tree { sum, entries: unpack(&out.join(&file), &scratch) },
+            Some(_) | None => Tree { sum, entries: unpack(&out.join(&file), scratch) },
         };
         found.insert(step.image.to_owned(), tree);
     }

@@ -71,7 +71,10 @@ pub enum OnError {
 
 /// Asks somebody what to do about a failure.
 #[derive(Clone)]
-pub struct Ask(pub Arc<dyn Fn(&Failure) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>);
+pub struct Ask(pub Arc<dyn Fn(&Failure) -> Asked + Send + Sync>);
+
+/// An answer that somebody is still thinking about.
+pub type Asked = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

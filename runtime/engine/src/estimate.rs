@@ -147,7 +147,9 @@ impl Estimate {
                 ready.push((node.way, Reverse(*id)));
             }
             missing.insert(*id, waits.len());
-            waits.into_iter().for_each(|parent| users.entry(parent).or_default().push(*id));
+            for parent in waits {
+                users.entry(parent).or_default().push(*id);
+            }
         }
         let mut now = Duration::ZERO;
         loop {

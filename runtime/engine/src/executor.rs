@@ -180,7 +180,7 @@ struct Open {
 
 /// Where a machine stands.
 enum At {
-    Layer(Layer),
+    Layer(Box<Layer>),
     After(Fingerprint),
     /// In the middle of a step that failed.
     Nowhere,
@@ -208,7 +208,7 @@ impl Chain for LocalChain {
         let open = open.ok_or_else(nowhere)?;
         open.at = At::Nowhere;
         let layer = open.machine.commit(&step, Keep::Layer, cx).await?;
-        open.at = At::Layer(layer.clone());
+        open.at = At::Layer(Box::new(layer.clone()));
         Ok(Ran { layer: Some(layer), commit: begun.elapsed() })
     }
 
@@ -224,7 +224,7 @@ impl LocalChain {
     /// The machine that stands there: the open one where it does, else a new one.
     async fn standing(&mut self, stand: Stand<'_>, cx: &Cx) -> Result<Open, BackendError> {
         let fits = |open: &Open| match (stand, &open.at) {
-            (Stand::On(on), At::Layer(at)) => on == at && self.spec.max_steps.is_none_or(|max| open.steps < max),
+            (Stand::On(on), At::Layer(at)) => *on == **at && self.spec.max_steps.is_none_or(|max| open.steps < max),
             (Stand::After(step), At::After(at)) => step == *at,
             (Stand::On(_) | Stand::After(_), _) => false,
         };
@@ -239,7 +239,7 @@ impl LocalChain {
         if let CameUp::Started { why: Some(why) } = came_up {
             cx.note(format!("the machine was started anew: {why}"));
         }
-        Ok(Open { machine, at: At::Layer(layer.clone()), steps: 0 })
+        Ok(Open { machine, at: At::Layer(Box::new(layer.clone())), steps: 0 })
     }
 }
 

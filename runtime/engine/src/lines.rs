@@ -61,9 +61,13 @@ fn named(value: &Value, found: &mut Vec<(String, Digest, u64)>) {
             }
         }
     } else if let Value::List(items) = value {
-        items.iter().for_each(|item| named(item, found));
+        for item in items {
+            named(item, found);
+        }
     } else if let Value::Record(fields) | Value::Variant { payload: fields, .. } = value {
-        fields.values().for_each(|field| named(field, found));
+        for field in fields.values() {
+            named(field, found);
+        }
     }
 }
 
@@ -82,8 +86,12 @@ fn short(line: &str) -> u32 {
 /// The larger number of lines that one has and the other has not: two lines that were edited are two.
 fn differing(before: &[u32], after: &[u32]) -> usize {
     let mut balance: HashMap<u32, i64> = HashMap::new();
-    before.iter().for_each(|line| *balance.entry(*line).or_default() -= 1);
-    after.iter().for_each(|line| *balance.entry(*line).or_default() += 1);
+    for line in before {
+        *balance.entry(*line).or_default() -= 1;
+    }
+    for line in after {
+        *balance.entry(*line).or_default() += 1;
+    }
     let (mut gone, mut new) = (0, 0);
     for count in balance.into_values() {
         gone += count.min(0).unsigned_abs();

@@ -100,9 +100,10 @@ async fn limits_of_machines_hold_and_nothing_waits_for_ever() {
         async move {
             loop {
                 let open = machines.machines.lock().unwrap().len();
-                let mut most = most.lock().unwrap();
-                *most = open.max(*most);
-                drop(most);
+                {
+                    let mut most = most.lock().unwrap();
+                    *most = open.max(*most);
+                }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }

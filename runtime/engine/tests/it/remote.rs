@@ -173,7 +173,7 @@ impl Backend for Remote {
         })?;
         let token = intent.token().to_owned();
         let machines = &self.cloud.machines;
-        let make = |id: &str| drop(machines.lock().unwrap().insert(id.to_owned()));
+        let make = |id: &str| assert!(machines.lock().unwrap().insert(id.to_owned()));
         let id = self.cloud.surely(&token, "vm", make).await;
         let life = intent.created(json!(id))?;
         let backend = Self::new(self.store.clone(), self.cloud.clone(), self.seen.clone(), self.offers.commit);
