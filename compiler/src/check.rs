@@ -42,6 +42,15 @@ const MAX_WAITING: usize = 64;
 /// How deep expressions and statements may nest.
 const MAX_DEPTH: u32 = 256;
 
+/// How much of the standard library is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What the package uses.
+    Used,
+    /// All of it.
+    Whole,
+}
+
 /// How far an item is.
 #[derive(Debug, Clone)]
 enum State {
@@ -62,8 +71,8 @@ pub(crate) struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks all modules.
-pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World) -> (Program, Vec<Diagnostic>) {
+/// Checks all modules of the package and what they use of the standard library; or all of that.
+pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent: Extent) -> (Program, Vec<Diagnostic>) {
     let states = modules.all.iter().map(|m| vec![State::Untouched; m.tree.items.len()]).collect();
     let mut checker = Checker {
         modules,
@@ -76,6 +85,10 @@ pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World) -> (Pro
     };
     for id in &modules.order {
         let Some(module) = modules.all.get(id.0 as usize) else { continue };
+        // What a program uses of the standard library is checked on demand; a test checks all of it.
+        if module.is_std && extent == Extent::Used {
+            continue;
+        }
         for item in order::dependencies_first(module, modules, names) {
             checker.demand(ItemId { module: *id, item });
         }

@@ -2,15 +2,18 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "most items are not what is asked for")]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use imgc_plan::Plan;
 
+use crate::check::Extent;
 use crate::core::{Item, Program};
 use crate::diagnostic::{Diagnostic, Severity, evaluate as say};
 use crate::evaluate::{self, Evaluated, Purpose};
 use crate::modules::{self, Modules};
 use crate::names::Names;
 use crate::sources::Sources;
-use crate::span::Location;
+use crate::span::{Location, ModuleId, Span};
 use crate::world::World;
 use crate::{ast, check as checking, lint, lower, names};
 
@@ -88,6 +91,15 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
     }
 }
 
+/// What is wrong with the standard library: nothing, in any imgc that was tested. A check of a program looks only at what
+/// that program uses.
+pub fn check_library(world: &dyn World) -> Checked {
+    let modules = modules::load(world, "main.imgc");
+    let (names, _) = names::resolve(&modules);
+    let (_, diagnostics) = checking::check(&modules, &names, world, Extent::Whole);
+    Checked { diagnostics, sources: modules.sources, ..Checked::default() }
+}
+
 /// Makes the plan of the module at `entry` with the arguments that the world holds.
 pub fn plan(world: &dyn World, entry: &str) -> Planned {
     let mut stages = stages(world, entry);
@@ -147,9 +159,39 @@ fn stages(world: &dyn World, entry: &str) -> Stages {
     let mut diagnostics = std::mem::take(&mut modules.diagnostics);
     let (names, more) = names::resolve(&modules);
     diagnostics.extend(more);
-    let (program, more) = checking::check(&modules, &names, world);
+    let (program, more) = checking::check(&modules, &names, world, Extent::Used);
     diagnostics.extend(more);
+    let diagnostics = without_consequences(diagnostics, &modules);
     Stages { modules, program, names, diagnostics }
+}
+
+/// Leaves out what follows from errors of syntax, so that one cause gives one error: what comes behind one on its line,
+/// and names that only an item could have defined which nobody understands.
+fn without_consequences(diagnostics: Vec<Diagnostic>, modules: &Modules) -> Vec<Diagnostic> {
+    let is_syntax = |diagnostic: &Diagnostic| diagnostic.code.starts_with("IMG0");
+    // From the first error of a line to the end of that line.
+    let mut broken: BTreeMap<(ModuleId, u32), usize> = BTreeMap::new();
+    let mut lost: BTreeSet<(ModuleId, String)> = BTreeSet::new();
+    for at in diagnostics.iter().filter(|d| is_syntax(d)).map(|d| d.primary.at) {
+        let place = modules.sources.place(&at);
+        let first = broken.entry((at.module, place.line)).or_insert(place.start);
+        *first = place.start.min(*first);
+        let item = modules.sources.place(&at.with(Span::default())).start;
+        let text = place.text.get(item..).unwrap_or_default();
+        // The name of an item stands near its begin.
+        let words = text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        lost.extend(words.take(4).map(|word| (at.module, word.to_owned())));
+    }
+    if broken.is_empty() {
+        return diagnostics;
+    }
+    let follows = |d: &Diagnostic| {
+        let (module, place) = (d.primary.at.module, modules.sources.place(&d.primary.at));
+        let behind = broken.get(&(module, place.line)).is_some_and(|first| *first < place.start);
+        let word = place.text.get(place.start..place.end).unwrap_or_default();
+        behind || (d.code == "IMG1004" && lost.contains(&(module, word.to_owned())))
+    };
+    diagnostics.into_iter().filter(|d| is_syntax(d) || !follows(d)).collect()
 }
 
 fn has_errors(diagnostics: &[Diagnostic]) -> bool {

@@ -29,7 +29,7 @@ mod types;
 pub mod world;
 
 pub use diagnostic::{Diagnostic, Fix, Label, Severity, Tag};
-pub use driver::{Checked, Described, Planned, check, plan};
+pub use driver::{Checked, Described, Planned, check, check_library, plan};
 pub use sources::{Place, Source, Sources};
 pub use span::{Location, ModuleId, Span};
 pub use world::World;

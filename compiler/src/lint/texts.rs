@@ -144,9 +144,9 @@ fn piped(text: &str) -> Option<(usize, usize)> {
         let pipe = rest.get(..end)?;
         for (bar, _) in pipe.match_indices('|') {
             let command = pipe.get(bar + 1..)?.trim_start_matches([' ', '\t', '\\', '\n']);
-            let mut parts =
-                words(command).map(|(_, word)| word).skip_while(|word| matches!(*word, "sudo" | "env" | "-E" | "-H"));
+            let mut parts = command.split_whitespace().skip_while(|word| matches!(*word, "sudo" | "env" | "-E" | "-H"));
             let Some(runner) = parts.next() else { continue };
+            let runner = runner.trim_end_matches(['"', ')', '`', ';']);
             let name = runner.rsplit('/').next().unwrap_or(runner);
             if RUNNERS.contains(&name) {
                 let offset = runner.as_ptr().addr() - text.as_ptr().addr();

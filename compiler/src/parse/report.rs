@@ -17,12 +17,20 @@ pub(super) fn errors(tree: &Tree, module: ModuleId) -> Vec<Diagnostic> {
     let mut report =
         Report { text: &tree.text, base: 0, place: Location::default(), told: None, diagnostics: Vec::new() };
     let mut before = 0;
+    // Whether a statement was met at the top, and nothing but errors since: a block was closed too early, once.
+    let mut stray = false;
     for (position, (root, start)) in tree.roots().zip(&tree.starts).enumerate() {
         report.base = *start as usize;
         let item = u32::try_from(position).unwrap_or(u32::MAX);
         report.place = Location { module, item, span: Span::default() };
-        if root.kind() == Kind::BadItem {
+        let is_bad = root.kind() == Kind::BadItem;
+        let is_stray = is_bad && habits::is_stray(root.text());
+        if is_bad && !(is_stray && stray) {
             report.bad_item(root, before);
+        }
+        stray = is_bad && (stray || is_stray);
+        if is_bad {
+            // Told, or follows from what was.
         } else if tree.pieces.get(position).is_some_and(|piece| piece.broken) {
             report.children(root);
         }
@@ -223,6 +231,8 @@ fn describe(parent: NodeRef<'_>, before: &[NodeRef<'_>], kind: Kind) -> Missing 
             helped("`:` and a type", format!("write `{}: Type`, for example `{}: String`", name(), name()))
         }
         (_, Kind::MissValue) => helped("`=` and a value", format!("write `{} = …`", name())),
+        (Kind::Fields, Kind::MissBlock) => plain("`{`"),
+        (Kind::Block, Kind::MissBlock) => plain("`{`"),
         (Kind::Step, Kind::MissBlock) => {
             helped("the fields of the step in `{ … }`", format!("write `{} {{ field = value }}`", parent.text()))
         }

@@ -8,6 +8,9 @@
     reason = "a test fails by panicking, and its helpers count as part of it"
 )]
 
+mod mutations;
 mod pages;
+#[path = "../it/random.rs"]
+mod random;
 #[path = "../it/world.rs"]
 mod world;

@@ -112,3 +112,10 @@ fn right_examples_are_formatted() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// Programs are checked with what they use of the standard library; here all of it is.
+#[test]
+fn the_whole_standard_library_holds() {
+    let checked = imgc_compiler::check_library(&MapWorld::of("output o = 1\n"));
+    assert_eq!(checked.diagnostics, []);
+}

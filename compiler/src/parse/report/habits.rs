@@ -72,6 +72,14 @@ pub(super) fn item(text: &str, behind: bool) -> Habit {
     say(format!("expected an item, found `{first}`"), None)
 }
 
+/// Whether something at the top is a statement, or closes what was closed before.
+pub(super) fn is_stray(text: &str) -> bool {
+    let first = first_token(text);
+    let rest = text.get(first.len()..).unwrap_or_default().trim_start();
+    let is_statement = matches!(first, "if" | "for" | "match" | "use" | "else" | "}" | ")" | "]");
+    is_statement || (is_word(first) && elsewhere(text).is_none() && rest.starts_with(['"', '{', '=']))
+}
+
 /// A line or entry inside something.
 pub(super) fn inner(parent: Kind, text: &str) -> Habit {
     let first = first_token(text);
