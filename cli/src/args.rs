@@ -99,6 +99,8 @@ pub(crate) enum Command {
     /// Looks after the store of layers and objects
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Takes up what runs that died left behind
+    Clean(CleanArgs),
     /// Writes the reference of a package from its comments
     Doc(DocArgs),
     /// Says what this machine lacks to build images, and how to get it
@@ -315,6 +317,16 @@ pub(crate) struct LogArgs {
     pub(crate) address: Option<String>,
 }
 
+/// Arguments of `clean`.
+#[derive(Debug, Args)]
+pub(crate) struct CleanArgs {
+    /// Changes nothing; says what there is to clean up
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
 /// What can be done with the store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
@@ -322,19 +334,33 @@ pub(crate) enum CacheCommand {
     Ls(FormatArg),
     /// Removes what is kept
     Rm(CacheRmArgs),
+    /// Removes what is cheapest to make again for the space it takes, until the store fits its budget
+    Gc(CacheGcArgs),
     /// Reads everything again and puts aside what is damaged
-    Verify,
+    Verify(FormatArg),
+}
+
+/// Arguments of `cache gc`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheGcArgs {
+    /// What the store may take, such as `500 MiB` or `0`; if not given 20 GiB, or a fifth of the disk where that is less
+    #[arg(long, value_name = "SIZE", value_parser = crate::render::text::parse_size)]
+    pub(crate) budget: Option<u64>,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
 }
 
 /// Arguments of `cache rm`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["what", "all"])))]
 pub(crate) struct CacheRmArgs {
     /// Addresses, as `cache ls` shows them, or fingerprints
     pub(crate) what: Vec<String>,
     /// Everything
     #[arg(long, conflicts_with = "what")]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
 }
 
 /// Arguments of `doc`.

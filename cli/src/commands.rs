@@ -9,6 +9,7 @@ use crate::terminal::Terminal;
 pub(crate) mod apply;
 pub(crate) mod cache;
 pub(crate) mod check;
+pub(crate) mod clean;
 pub(crate) mod completions;
 pub(crate) mod doc;
 pub(crate) mod doctor;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Graph(args) => graph::run(&args, &cx),
         Command::Log(args) => log::run(&args, &cx),
         Command::Cache(command) => cache::run(&command, &cx),
+        Command::Clean(args) => clean::run(&args, &cx),
         Command::Doc(args) => doc::run(&args, &cx),
         Command::Doctor(args) => doctor::run(args, &cx),
         Command::Completions(args) => completions::run(&args, &terminal),

@@ -12,7 +12,7 @@ use crate::package::{self, Package};
 use crate::places::Places;
 use crate::render::lock;
 use crate::render::progress::Progress;
-use crate::session::{Compiled, Session, runtime};
+use crate::session::{Compiled, Session, Unsaved, runtime};
 use crate::signals::Stop;
 
 /// A program with what an apply would do about it.
@@ -78,7 +78,7 @@ async fn forecast(
     // Only locking takes long enough to be interrupted, and it leaves nothing half done.
     let cx = session.circumstances(&stop.politely, progress.sink());
     let selection = session.select((&plan, &sources), targets)?;
-    let changes = session.lock((&mut plan, &sources), mode, Some(&selection.nodes), &cx).await?;
+    let changes = session.lock((&mut plan, &sources), (mode, Unsaved::IsSaid), Some(&selection.nodes), &cx).await?;
     for change in &changes {
         progress.say(&lock::added(change));
     }

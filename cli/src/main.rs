@@ -36,7 +36,12 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            if let Err(error) = error.print()
+                && error.kind() != std::io::ErrorKind::BrokenPipe
+            {
+                print_failure(&Terminal::new(args::ColorWhen::Never), &Failure::io("cannot print the help")(error));
+                return ExitCode::from(Exit::Environment.code());
+            }
             return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
         }
     };
@@ -46,6 +51,11 @@ fn main() -> ExitCode {
         print_failure(&terminal, &failure);
         failure.exit
     });
+    if let Err(error) = terminal.finish() {
+        print_failure(&terminal, &Failure::io("cannot write to standard output")(error));
+        // Whoever reads the exit code has not read the output.
+        return ExitCode::from(if exit == Exit::Done { Exit::Environment } else { exit }.code());
+    }
     ExitCode::from(exit.code())
 }
 

@@ -119,6 +119,10 @@ impl PlanFile {
         for node in &self.plan.nodes {
             let Work::Source(source) = &node.work else { continue };
             let Some(planned) = &source.locked else { continue };
+            if planned.pins.is_empty() && planned.archives.is_empty() {
+                // Its arguments say all about it: it has no entry.
+                continue;
+            }
             match lock.sources.get(&source.key.0.to_string()) {
                 Some(now) if now == planned => {}
                 Some(now) if now.epoch != planned.epoch => {

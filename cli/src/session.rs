@@ -36,6 +36,15 @@ pub(crate) struct Session {
     stat_cache: Arc<StatCache>,
 }
 
+/// What a lock that cannot be saved is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsaved {
+    /// Worth a word: nothing depends on it, as in `plan`.
+    IsSaid,
+    /// A failure: what is built next must be what was locked.
+    Fails,
+}
+
 /// A program that was compiled.
 pub(crate) struct Compiled {
     /// Its plan.
@@ -114,7 +123,7 @@ impl Session {
     pub(crate) async fn lock(
         &self,
         (plan, sources): (&mut Plan, &Sources),
-        mode: &LockMode,
+        (mode, unsaved): (&LockMode, Unsaved),
         nodes: Option<&BTreeSet<NodeId>>,
         cx: &Cx,
     ) -> Result<Vec<LockChange>, Failure> {
@@ -129,7 +138,17 @@ impl Session {
                     lock.sources.entry(key).or_insert(locked);
                 }
             }
-            lockfile::write(&self.package.root, &lock)?;
+            let written = lockfile::write(&self.package.root, &lock);
+            if let (Err(failure), Unsaved::IsSaid) = (&written, unsaved) {
+                let causes: Vec<&str> = failure.causes.iter().map(String::as_str).collect();
+                self.terminal.warning(format_args!(
+                    "the lock was not saved: {}: {}",
+                    failure.message,
+                    causes.join(": ")
+                ));
+            } else {
+                written?;
+            }
         }
         result.map_err(|error| self.engine_failure(plan, sources, &error))
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use crate::args::ColorWhen;
 
@@ -80,9 +81,19 @@ impl Terminal {
         }
     }
 
-    /// A line on standard output. A reader that went away is no error.
+    /// A line on standard output. What cannot be written is told by [`Terminal::finish`].
     pub(crate) fn out(&self, text: impl Display) {
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        note_failure(writeln!(std::io::stdout().lock(), "{text}"));
+    }
+
+    /// Writes out what is still held back, and says whether all of standard output could be written. A reader that went
+    /// away is no error: it has what it wanted.
+    pub(crate) fn finish(&self) -> std::io::Result<()> {
+        note_failure(std::io::stdout().lock().flush());
+        match FAILED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A line on standard error.
@@ -93,7 +104,7 @@ impl Terminal {
     /// Text on standard output as it is.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
+        note_failure(out.write_all(bytes).and_then(|()| out.flush()));
     }
 
     /// `note: …` on standard error.
@@ -104,6 +115,15 @@ impl Terminal {
     /// `warning: …` on standard error.
     pub(crate) fn warning(&self, text: impl Display) {
         self.err(format_args!("{} {text}", paint(self.err_color, Style::Yellow, "warning:")));
+    }
+}
+
+/// The first failure to write to standard output: there is one such stream in a process.
+static FAILED: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+fn note_failure(written: std::io::Result<()>) {
+    if let Err(error) = written {
+        FAILED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 }
 

@@ -157,6 +157,7 @@ impl World for DiskWorld {
             ignore: ignore.to_vec(),
             exact_modes: false,
             entries: tree.entries,
+            places: BTreeMap::new(),
         })
     }
 

@@ -9,8 +9,11 @@
 mod arguments;
 mod body;
 mod calls;
+mod constant;
 mod expr;
 mod facts;
+mod images;
+mod indices;
 mod items;
 mod literals;
 mod machine;

@@ -62,8 +62,8 @@ pub(crate) struct VariantType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PlatformIndex {
     Is(Pattern),
-    /// `platform`, `of.platform`: only in signatures.
-    Path(Arc<[Arc<str>]>),
+    /// `p`, `of.platform`: a param of a signature, or a name where it is visible; with what its type says of it.
+    Path(Arc<[Arc<str>]>, Pattern),
 }
 
 /// The format index of an image, source or artifact.
@@ -71,7 +71,7 @@ pub(crate) enum PlatformIndex {
 pub(crate) enum FormatIndex {
     Any,
     Of(BTreeSet<Arc<str>>),
-    /// `format`: only in signatures.
+    /// `format`, `t.format`, as for platforms.
     Path(Arc<[Arc<str>]>),
 }
 
@@ -257,6 +257,28 @@ impl Type {
         }
     }
 
+    /// The same with other indices.
+    pub(crate) fn indexed(
+        &self,
+        platform: &mut dyn FnMut(&PlatformIndex) -> PlatformIndex,
+        format: &mut dyn FnMut(&FormatIndex) -> FormatIndex,
+    ) -> Self {
+        match self {
+            Self::Image(p, f) => Self::Image(platform(p), format(f)),
+            Self::Source(p, f) => Self::Source(platform(p), format(f)),
+            Self::Artifact(f, p) => Self::Artifact(format(f), platform(p)),
+            Self::Optional(inner) => Self::Optional(Arc::new(inner.indexed(platform, format))),
+            Self::List(inner) => Self::List(Arc::new(inner.indexed(platform, format))),
+            Self::Set(inner) => Self::Set(Arc::new(inner.indexed(platform, format))),
+            Self::Map(key, value) => Self::Map(key.clone(), Arc::new(value.indexed(platform, format))),
+            Self::Union(members) => Self::Union(members.iter().map(|m| m.indexed(platform, format)).collect()),
+            Self::Anonymous(fields) => Self::Anonymous(
+                fields.iter().map(|field| Field { ty: field.ty.indexed(platform, format), ..field.clone() }).collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+
     /// What `.platform` of it is.
     pub(crate) fn platform(&self) -> Option<&PlatformIndex> {
         match self {
@@ -283,9 +305,10 @@ impl Nominal {
 }
 
 impl PlatformIndex {
-    /// The pattern; any where only a call would tell.
+    /// The pattern; of a path what its type says.
     pub(crate) fn pattern(&self) -> Pattern {
-        if let Self::Is(pattern) = self { pattern.clone() } else { Pattern::ANY }
+        let (Self::Is(pattern) | Self::Path(_, pattern)) = self;
+        pattern.clone()
     }
 }
 
@@ -300,7 +323,7 @@ impl fmt::Display for PlatformIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Is(pattern) => pattern.fmt(f),
-            Self::Path(path) => f.write_str(&path.join(".")),
+            Self::Path(path, _) => f.write_str(&path.join(".")),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Files and directories that a program names: their digests, never their bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -31,6 +33,10 @@ pub struct DirRef {
     pub exact_modes: bool,
     /// Sorted by path, without the directory itself; may be empty.
     pub entries: Vec<TreeEntry>,
+    /// Where the content of files is that are not below `path`: by the path of their entry, absolute. Those of a
+    /// directory out of an image lie in several layers. In no fingerprint.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
 }
 
 /// One entry of a [`DirRef`].

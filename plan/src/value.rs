@@ -191,6 +191,24 @@ fn plain_template(parts: &[Part]) -> serde_json::Value {
     serde_json::json!({ "template": parts })
 }
 
+const SIZES: [(&str, u64); 8] = [
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("KB", 1_000),
+];
+
+/// The text of a size in bytes: the largest unit that leaves a whole number; binary units win where both do.
+pub fn size_text(bytes: u64) -> String {
+    let fits = |(_, unit): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*unit);
+    let best = SIZES.iter().filter(fits).min_by_key(|(name, unit)| (bytes / unit, !name.ends_with("iB")));
+    best.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
+}
+
 /// The fields as the structs of backends deserialise them: see [`Value::to_plain`].
 pub fn plain_record(fields: &Record) -> serde_json::Value {
     serde_json::Value::Object(fields.iter().map(|(name, value)| (name.clone(), value.to_plain())).collect())

@@ -29,7 +29,14 @@ impl World for Memory<'_> {
 
     fn dir(&self, path: &str, _: &[String]) -> Result<DirRef, WorldError> {
         let digest = Digest::of(path.as_bytes());
-        Ok(DirRef { path: path.to_owned(), digest, ignore: Vec::new(), exact_modes: false, entries: Vec::new() })
+        Ok(DirRef {
+            path: path.to_owned(),
+            digest,
+            ignore: Vec::new(),
+            exact_modes: false,
+            entries: Vec::new(),
+            places: std::collections::BTreeMap::new(),
+        })
     }
 
     fn argument(&self, _: &str) -> Option<Argument> {

@@ -26,7 +26,7 @@ use crate::plan_file::PlanFile;
 use crate::render::progress::Progress;
 use crate::render::text::{count, duration};
 use crate::render::{failure, lock};
-use crate::session::{Compiled, Session, runtime};
+use crate::session::{Compiled, Session, Unsaved, runtime};
 use crate::signals::Stop;
 use crate::terminal::{Style, paint};
 
@@ -199,7 +199,7 @@ impl<'a> Job<'a> {
         cx: &Cx,
     ) -> Result<Vec<LockChange>, Failure> {
         let mode = if self.args.locked || self.obeys.is_some() { LockMode::Locked } else { LockMode::AddMissing };
-        session.lock(program, &mode, Some(&selection.nodes), cx).await
+        session.lock(program, (&mode, Unsaved::Fails), Some(&selection.nodes), cx).await
     }
 
     fn options(&self, session: &Session, stop: &Stop, progress: &Progress, plan: &Plan) -> Result<Options, Failure> {

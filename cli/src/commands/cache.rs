@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use imgc_plan::Fingerprint;
-use imgc_store::{IndexEntry, Selection, Store};
+use imgc_store::{IndexEntry, Removed, Selection, Store, Trimmed};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::args::{CacheCommand, CacheRmArgs, Format};
-use crate::commands::Context;
+use crate::args::{CacheCommand, CacheGcArgs, CacheRmArgs, Format};
+use crate::commands::{Context, clean};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::places::Places;
 use crate::render::text::{count, duration, size};
@@ -19,7 +19,7 @@ use crate::terminal::{Style, Terminal, paint};
 /// The fewest digits of a fingerprint that name an entry.
 const FEWEST_DIGITS: usize = 6;
 
-/// Lists, removes or verifies.
+/// Lists, removes, trims or verifies.
 pub(crate) fn run(command: &CacheCommand, cx: &Context) -> Outcome {
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     enter()?;
@@ -27,7 +27,8 @@ pub(crate) fn run(command: &CacheCommand, cx: &Context) -> Outcome {
     match command {
         CacheCommand::Ls(format) => list(&store, format.format, &cx.terminal),
         CacheCommand::Rm(args) => remove(&store, args, &places, &cx.terminal),
-        CacheCommand::Verify => verify(&store, &cx.terminal),
+        CacheCommand::Gc(args) => collect(store, args, &places, cx),
+        CacheCommand::Verify(format) => verify(&store, format.format, &cx.terminal),
     }
 }
 
@@ -73,10 +74,22 @@ fn list(store: &Store, format: Format, terminal: &Terminal) -> Outcome {
         }));
         return Ok(Exit::Done);
     }
+    if !entries.is_empty() {
+        let head =
+            format!("{:<16}  {:>10}  {:>7}  {:>9}  {:>9}  MADE BY", "FINGERPRINT", "SIZE", "REBUILD", "AGE", "USED");
+        terminal.out(paint(terminal.out_color, Style::Dim, head));
+    }
+    let now = now();
     for entry in &entries {
         let names = names(&makers, entry);
-        let took = duration(entry.cost);
-        terminal.out(format_args!("{}  {:>10}  {took:>7}  {names}", entry.fingerprint.short(), size(entry.size)));
+        terminal.out(format_args!(
+            "{:<16}  {:>10}  {:>7}  {:>9}  {:>9}  {names}",
+            entry.fingerprint.short(),
+            size(entry.size),
+            duration(entry.cost),
+            age(now, entry.created),
+            age(now, entry.used)
+        ));
     }
     let text = format!("{} entries, {} in {}", entries.len(), size(usage.bytes()), store.root().display());
     terminal.out(paint(terminal.out_color, Style::Bold, text));
@@ -94,9 +107,61 @@ fn remove(store: &Store, args: &CacheRmArgs, places: &Places, terminal: &Termina
     let removed = store.remove(&selection).map_err(|error| store_failure(&error))?;
     // A record says that nothing is to be done: after this there is.
     forget(&places.store.join("applied"))?;
+    say_removed(&removed, args.format.format, terminal);
+    Ok(Exit::Done)
+}
+
+fn say_removed(removed: &Removed, format: Format, terminal: &Terminal) {
+    if format == Format::Json {
+        terminal.out(json!({
+            "format": 1, "entries": removed.entries, "trees": removed.trees, "objects": removed.objects,
+            "bytes": removed.bytes,
+        }));
+        return;
+    }
     let entries = if removed.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", removed.entries) };
     terminal.out(format_args!("removed {entries}, {} freed", size(removed.bytes)));
-    Ok(Exit::Done)
+}
+
+/// Replays what dead runs left, then takes out what is worth least.
+fn collect(store: Store, args: &CacheGcArgs, places: &Places, cx: &Context) -> Outcome {
+    let store = std::sync::Arc::new(store);
+    for problem in clean::replay(&store, places, &cx.terminal)?.problems {
+        cx.terminal.warning(format_args!("cannot clean up: {problem}"));
+    }
+    let budget = match args.budget {
+        Some(budget) => budget,
+        None => imgc_store::default_budget(&store).map_err(|error| store_failure(&error))?,
+    };
+    match store.trim(budget, &[]).map_err(|error| store_failure(&error))? {
+        Trimmed::Done(removed) => {
+            if removed.entries > 0 {
+                forget(&places.store.join("applied"))?;
+            }
+            say_removed(&removed, args.format.format, &cx.terminal);
+            Ok(Exit::Done)
+        }
+        Trimmed::InUse => {
+            let error = imgc_store::StoreError::InUse { root: store.root().to_owned() };
+            Err(store_failure(&error))
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// `just now`, `5 min`, `3 h`, `12 days`: how long ago it was. Clocks that went back make it `just now`.
+fn age(now: i64, then: i64) -> String {
+    match now.saturating_sub(then).max(0) {
+        0..60 => "just now".to_owned(),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn forget(records: &Path) -> Result<(), Failure> {
@@ -130,17 +195,42 @@ fn named(store: &Store, what: &[String]) -> Result<Vec<Fingerprint>, Failure> {
     Ok(found.into_iter().collect())
 }
 
-fn verify(store: &Store, terminal: &Terminal) -> Outcome {
+fn verify(store: &Store, format: Format, terminal: &Terminal) -> Outcome {
     let verified = store.verify().map_err(|error| store_failure(&error))?;
+    let sound = verified.damaged.is_empty() && verified.dropped.is_empty();
+    let exit = if sound { Exit::Done } else { Exit::Build };
+    if format == Format::Json {
+        let list = |all: &[imgc_store::Damage]| -> Vec<serde_json::Value> {
+            all.iter().map(|it| json!({ "digest": it.digest, "path": it.path, "why": it.why })).collect()
+        };
+        terminal.out(json!({
+            "format": 1, "read": verified.read, "bytes": verified.bytes, "damaged": list(&verified.damaged),
+            "unreadable": list(&verified.unreadable), "missing": verified.missing, "mended": verified.mended,
+            "dropped": verified.dropped,
+        }));
+        return Ok(exit);
+    }
     for damage in &verified.damaged {
         terminal.err(format_args!("damaged, put aside: {}: {}", damage.path.display(), damage.why));
     }
+    for damage in &verified.unreadable {
+        terminal.err(format_args!("cannot be read, left: {}: {}", damage.path.display(), damage.why));
+    }
+    for digest in &verified.missing {
+        terminal.err(format_args!("missing: {digest}"));
+    }
+    for path in &verified.mended {
+        terminal.err(format_args!("mended: {}", path.display()));
+    }
     let read = format!("{} read, {}", count(verified.read, "file"), size(verified.bytes));
-    if verified.damaged.is_empty() {
-        terminal.out(format_args!("{read}: all as it was written"));
-        return Ok(Exit::Done);
+    if sound {
+        let as_written =
+            if verified.mended.is_empty() { "all as it was written" } else { "all content as it was written" };
+        terminal.out(format_args!("{read}: {as_written}"));
+        return Ok(exit);
     }
     let dropped = count(verified.dropped.len(), "result");
-    terminal.out(format_args!("{read}: {} damaged; the next apply makes {dropped} again", verified.damaged.len()));
-    Ok(Exit::Build)
+    let (damaged, missing) = (verified.damaged.len(), verified.missing.len());
+    terminal.out(format_args!("{read}: {damaged} damaged, {missing} missing; the next apply makes {dropped} again"));
+    Ok(exit)
 }

@@ -67,6 +67,7 @@ pub(crate) fn run(args: FormatArg, cx: &Context) -> Outcome {
             findings.push(Finding::bad("cache", Standing::Broken, detail, error.help()));
         }
     }
+    findings.push(tun());
     findings.extend(registry::needs().iter().map(tool));
     print(&findings, args.format, &cx.terminal);
     let broken = findings.iter().any(|finding| finding.standing == Standing::Broken);
@@ -91,6 +92,19 @@ fn overlay() -> Finding {
     } else {
         let help = "load it with `sudo modprobe overlay`; without it layers are copied, which is slow".to_owned();
         Finding::bad("overlayfs", Standing::Lacking, "not known to the kernel", Some(help))
+    }
+}
+
+fn tun() -> Finding {
+    const TUN: &str = "/dev/net/tun";
+    let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    match rustix::fs::access(TUN, access) {
+        Ok(()) => Finding::good(TUN, "steps can have a network of their own"),
+        Err(error) => {
+            let help = "`sudo modprobe tun`; in a container add `--device /dev/net/tun`; until then steps with \
+                        `network: true` use the network of the host";
+            Finding::bad(TUN, Standing::Lacking, format!("cannot be used: {error}"), Some(help.to_owned()))
+        }
     }
 }
 

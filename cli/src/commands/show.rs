@@ -42,6 +42,10 @@ pub(crate) fn run(args: &ShowArgs, cx: &Context) -> Outcome {
 /// What an apply placed and the outputs that are texts, as they are told.
 pub(crate) fn artifacts(plan: &Plan, targets: &[String], applied: &Applied) -> Vec<Shown> {
     let shown = |placed: &imgc_engine::Placed| {
+        if let Some(text) = &placed.text {
+            let (name, kind) = (placed.name.clone(), "text".to_owned());
+            return Shown { name, kind, id: Some(text.clone()), ..Shown::default() };
+        }
         let artifact = placed.artifact.as_ref();
         Shown {
             name: placed.name.clone(),

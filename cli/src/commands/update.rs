@@ -10,7 +10,7 @@ use crate::package::{self, Package};
 use crate::places::Places;
 use crate::render::lock;
 use crate::render::progress::Progress;
-use crate::session::{Compiled, Session, runtime};
+use crate::session::{Compiled, Session, Unsaved, runtime};
 use crate::signals::Stop;
 
 /// Locks the named sources anew, all if none is named.
@@ -36,7 +36,7 @@ async fn update(session: &Session, compiled: Compiled, names: Vec<String>, cx: &
     let progress = Progress::new(cx.terminal, Format::Human, false, &plan);
     let circumstances = session.circumstances(&stop.politely, progress.sink());
     let mode = LockMode::Update(names);
-    let work = session.lock((&mut plan, &sources), &mode, None, &circumstances);
+    let work = session.lock((&mut plan, &sources), (&mode, Unsaved::Fails), None, &circumstances);
     let result = stop.while_running(work, |text| progress.say(text)).await;
     progress.finish();
     let changes = result??;

@@ -21,7 +21,7 @@ pub(crate) fn node(terminal: &Terminal, plan: &Plan, sources: &Sources, failure:
         let heading = format!("last {} of its output:", super::text::count(failure.last_lines.len(), "line"));
         terminal.err(format_args!("  {}", paint(color, Style::Bold, heading)));
         for line in &failure.last_lines {
-            terminal.err(format_args!("  {} {line}", paint(color, Style::Dim, "│")));
+            terminal.err(format_args!("  {} {}", paint(color, Style::Dim, "│"), super::text::visible(line)));
         }
     }
     if let Some(log) = &failure.log {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use imgc_engine::{Forecast, NodeForecast, Selection, Standing};
-use imgc_plan::{Image, NodeId, OutputValue, Plan, Work};
+use imgc_plan::{Image, NodeId, OutputValue, Plan, Value, Work};
 use serde_json::json;
 
 use super::text::{count, duration};
@@ -98,6 +98,14 @@ impl Tree<'_> {
         }
         self.lines.push(self.paint(Style::Bold, "outputs"));
         for target in &selection.targets {
+            match &target.value {
+                Some(Value::None) => continue,
+                Some(_) => {
+                    self.lines.push(format!("    {} = known once it is built", target.name));
+                    continue;
+                }
+                None => {}
+            }
             let node = self.plan.node(target.node);
             let Some(forecast) = self.by_node.get(&target.node) else { continue };
             let (mark, style) = mark(&forecast.standing);
@@ -110,8 +118,7 @@ impl Tree<'_> {
             match &output.value {
                 OutputValue::Text(text) => self.lines.push(format!("    {} = {text}", output.name)),
                 OutputValue::None => self.lines.push(format!("    {} = none", output.name)),
-                OutputValue::Build(_) => self.lines.push(format!("    {} = known once it is built", output.name)),
-                OutputValue::File { file, .. } => self.lines.push(format!("    {} → {file}", output.name)),
+                OutputValue::Build(_) | OutputValue::File { .. } => {}
                 OutputValue::Artifact { .. } | OutputValue::Image(_) | OutputValue::List(_) | OutputValue::Map(_) => {}
             }
         }

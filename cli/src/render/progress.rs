@@ -227,7 +227,7 @@ impl State {
             return;
         }
         match &self.live {
-            None => self.terminal.err(format_args!("{address} | {}", text.trim_end_matches('\r'))),
+            None => self.terminal.err(format_args!("{address} | {}", visible(text))),
             Some(live) => {
                 let text = visible(text);
                 if let Some(bar) = live.bars.get(&node)

@@ -9,6 +9,7 @@ use crate::span::Span;
 use crate::spelling::nearest;
 use crate::types::Type;
 
+use super::indices::{Found, substituted};
 use super::{Body, Typed, Used, Want};
 
 /// Arguments by position of their params.
@@ -17,14 +18,22 @@ pub(super) struct Arguments {
     pub(super) cores: Vec<Option<Expr>>,
     /// As exact as known; none where the default is meant.
     pub(super) types: Vec<Option<Type>>,
+    found: Vec<Option<Found>>,
     /// Whether all required ones are there.
     pub(super) whole: bool,
+}
+
+impl Arguments {
+    /// What they say of the params that index types.
+    pub(super) fn found(&self) -> &[Option<Found>] {
+        &self.found
+    }
 }
 
 impl Body<'_, '_> {
     /// The arguments of a call of `what`.
     pub(super) fn arguments(&mut self, what: &str, params: &[Param], args: &[Arg], call: Span) -> Arguments {
-        let mut found: Vec<Option<Typed>> = params.iter().map(|_| None).collect();
+        let mut found: Vec<Option<Found>> = params.iter().map(|_| None).collect();
         let mut used = Used::new();
         let mut position = 0;
         let mut whole = true;
@@ -44,12 +53,19 @@ impl Body<'_, '_> {
             if let Some(first) = used.insert(param.name.clone(), at) {
                 self.report(say_names::duplicate_member(at, "argument", &param.name, first));
             }
-            let typed = self.argument(param, arg);
+            let asked = substituted(&param.ty, params, &found);
+            let typed = self.argument(param, &asked, arg);
+            let is_index = |ty: &Type| ty.required().platform().is_some();
+            let value = self.checker.constant(&typed.core).filter(|_| !is_index(&typed.ty));
+            let words = match &arg.value {
+                ArgValue::Expr(value) => self.words_of(value),
+                ArgValue::Lambda { .. } => None,
+            };
             if let Some(slot) = found.get_mut(index) {
-                *slot = Some(typed);
+                *slot = Some(Found { core: typed.core, ty: typed.ty, value, words });
             }
         }
-        let is_missing = |(param, typed): &(&Param, &Option<Typed>)| typed.is_none() && !param.is_optional();
+        let is_missing = |(param, typed): &(&Param, &Option<Found>)| typed.is_none() && !param.is_optional();
         let missing: Vec<&Param> = params.iter().zip(&found).filter(is_missing).map(|(param, _)| param).collect();
         if let Some(first) = missing.first()
             && whole
@@ -59,15 +75,16 @@ impl Body<'_, '_> {
             self.report(say::missing_arguments(at, what, &names, first.at));
         }
         whole &= missing.is_empty();
-        let (cores, types) = found.into_iter().map(|typed| typed.map(|typed| (typed.core, typed.ty)).unzip()).unzip();
-        Arguments { cores, types, whole }
+        let cores = found.iter().map(|found| found.as_ref().map(|found| found.core.clone())).collect();
+        let types = found.iter().map(|found| found.as_ref().map(|found| found.ty.clone())).collect();
+        Arguments { cores, types, found, whole }
     }
 
-    fn argument(&mut self, param: &Param, arg: &Arg) -> Typed {
+    fn argument(&mut self, param: &Param, ty: &Type, arg: &Arg) -> Typed {
         match &arg.value {
             ArgValue::Expr(value) => {
                 let why = format!("`{}` is declared here", param.name);
-                self.expr(value, Some(Want { ty: &param.ty, why: Some((param.at, &why)) }))
+                self.expr(value, Some(Want { ty, why: Some((param.at, &why)) }))
             }
             ArgValue::Lambda { .. } => {
                 let at = self.at(arg.span);

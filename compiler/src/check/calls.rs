@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use crate::ast::{Arg, ArgValue, Expr as Ast, ExprKind, Name};
-use crate::core::{Expr, Item, Kind, Param, Ref, Signature};
+use crate::core::{Expr, Item, Kind, Ref, Signature};
 use crate::diagnostic::{evaluate as say_evaluate, names as say_names, types as say};
 use crate::evaluate::Value;
 use crate::modules::plain;
 use crate::names::{self, Bound};
 use crate::paths::{self, PathFault};
 use crate::span::{Location, ModuleId, Span};
-use crate::types::{FormatIndex, Nominal, Pattern, PlatformIndex, Type};
+use crate::types::{Nominal, Type};
 use crate::world::{Found, WorldError};
 
-use super::arguments::Arguments;
 use super::{Body, Typed, Want};
 
 /// Where an expectation comes from.
@@ -136,7 +135,7 @@ impl Body<'_, '_> {
                 if !arguments.whole {
                     return self.poison(span);
                 }
-                let ty = substituted(result, params, &arguments);
+                let ty = super::indices::substituted(result, params, &arguments.found());
                 self.typed(Kind::Call { of: item, args: arguments.cores }, span, ty)
             }
             Some(Item::Source(signature) | Item::Artifact(signature)) => {
@@ -158,7 +157,11 @@ impl Body<'_, '_> {
         }
         // Without a wrong argument the platform and format would be others.
         let is_wrong = arguments.types.iter().flatten().any(Type::is_error);
-        let ty = if is_wrong { Type::Error } else { substituted(&signature.result, &signature.params, &arguments) };
+        let ty = if is_wrong {
+            Type::Error
+        } else {
+            super::indices::substituted(&signature.result, &signature.params, &arguments.found())
+        };
         self.typed(Kind::Call { of: item, args: arguments.cores }, span, ty)
     }
 
@@ -290,52 +293,5 @@ impl Body<'_, '_> {
         let base = Box::new(text);
         let kind = Kind::Builtin { builtin: crate::core::Builtin::Raw, base, args: Vec::new(), lambda: None };
         self.typed(kind, span, Type::Script(shell))
-    }
-}
-
-/// The result of a call, with the params that index it replaced by what the arguments say.
-fn substituted(result: &Type, params: &[Param], arguments: &Arguments) -> Type {
-    let platform = |index: &PlatformIndex| PlatformIndex::Is(platform_index(index, params, arguments));
-    let format = |index: &FormatIndex| format_index(index, params, arguments);
-    match result {
-        Type::Image(p, f) => Type::Image(platform(p), format(f)),
-        Type::Source(p, f) => Type::Source(platform(p), format(f)),
-        Type::Artifact(f, p) => Type::Artifact(format(f), platform(p)),
-        Type::Optional(inner) => substituted(inner, params, arguments).optional(),
-        Type::List(inner) => Type::List(Arc::new(substituted(inner, params, arguments))),
-        other => other.clone(),
-    }
-}
-
-fn platform_index(index: &PlatformIndex, params: &[Param], arguments: &Arguments) -> Pattern {
-    let path = match index {
-        PlatformIndex::Is(pattern) => return pattern.clone(),
-        PlatformIndex::Path(path) => path,
-    };
-    let Some(position) = params.iter().position(|param| path.first() == Some(&param.name)) else { return Pattern::ANY };
-    let given = arguments.types.get(position).and_then(Option::as_ref);
-    let param = params.get(position);
-    let default = param.and_then(|param| param.default.as_ref()).map(|default| &default.kind);
-    match (given, default, param.map(|param| &param.ty)) {
-        (None, Some(Kind::Value(Value::Platform(platform))), _) => Pattern::of(platform),
-        (Some(Type::Platform(pattern)), _, _) | (None, _, Some(Type::Platform(pattern))) => pattern.clone(),
-        (Some(other), _, _) | (None, _, Some(other)) => Body::platform_of(other).unwrap_or(Pattern::ANY),
-        (None, _, None) => Pattern::ANY,
-    }
-}
-
-fn format_index(index: &FormatIndex, params: &[Param], arguments: &Arguments) -> FormatIndex {
-    let path = match index {
-        FormatIndex::Any | FormatIndex::Of(_) => return index.clone(),
-        FormatIndex::Path(path) => path,
-    };
-    let Some(position) = params.iter().position(|param| path.first() == Some(&param.name)) else {
-        return FormatIndex::Any;
-    };
-    let given = arguments.cores.get(position).and_then(Option::as_ref);
-    let default = params.get(position).and_then(|param| param.default.as_ref());
-    match given.or(default).map(|core| &core.kind) {
-        Some(Kind::Value(Value::Variant { name, .. })) => FormatIndex::one(name),
-        Some(_) | None => FormatIndex::Any,
     }
 }

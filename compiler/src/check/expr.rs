@@ -223,9 +223,11 @@ impl Body<'_, '_> {
             }
             Some(Item::Let { ty, .. } | Item::Output { ty, .. }) => {
                 let ty = self.narrowed(&Root::Item(item.id).into(), ty);
-                return self.typed(Kind::Item(item), span, ty);
+                return self.typed(Kind::Item(item), span, self.from_module(item, ty));
             }
-            Some(Item::Image(image)) => return self.typed(Kind::Item(item), span, image.ty.clone()),
+            Some(Item::Image(image)) => {
+                return self.typed(Kind::Item(item), span, self.from_module(item, image.ty.clone()));
+            }
             Some(Item::Secret { ty, .. }) => return self.typed(Kind::Item(item), span, ty.clone()),
             Some(Item::Fn { .. }) => "a function: call it",
             Some(Item::Record { .. } | Item::Enum { .. }) => "a type",
@@ -239,6 +241,11 @@ impl Body<'_, '_> {
         let name = self.checker.name(item.id);
         self.report(say_types::not_a_value(at, &name, what));
         self.poison(span)
+    }
+
+    /// Names of another module say nothing here.
+    fn from_module(&self, item: Ref, ty: Type) -> Type {
+        if item.id.module == self.module { ty } else { super::indices::forgotten(&ty, &|_| true) }
     }
 
     fn conditional(

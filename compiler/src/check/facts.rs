@@ -49,7 +49,7 @@ impl Body<'_, '_> {
     }
 
     /// The type of what a key names; none where it is no value.
-    fn type_of(&mut self, key: &Key) -> Option<Type> {
+    pub(super) fn type_of(&mut self, key: &Key) -> Option<Type> {
         let mut part = Key::from(key.root);
         let mut ty = match key.root {
             Root::Local(slot) => self.locals.get(slot as usize)?.ty.clone(),
@@ -57,6 +57,7 @@ impl Body<'_, '_> {
             Root::Item(id) => match self.checker.demand(id).as_deref()? {
                 Item::Param(param) => param.ty.clone(),
                 Item::Let { ty, .. } | Item::Output { ty, .. } => ty.clone(),
+                Item::Image(image) => image.ty.clone(),
                 _ => return None,
             },
         };

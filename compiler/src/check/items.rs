@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use crate::ast::{self, Extern, ItemKind, Let};
-use crate::core::{Expr, Image, Item, Kind, Param, Signature};
+use crate::core::{Expr, Item, Kind, Param, Signature};
 use crate::diagnostic::{names as say_names, types as say};
 use crate::names::item_name;
-use crate::span::Span;
-use crate::types::{Field, Fit, ItemId, Nominal, Pattern, Shape, Type, VariantType, fit};
+use crate::types::{Field, ItemId, Nominal, Pattern, Shape, Type, VariantType};
 
 use super::{Body, Checker, Used, Want};
 
@@ -226,81 +225,6 @@ impl Body<'_, '_> {
         self.platforms = Some(if on.is_empty() { vec![Pattern::ANY] } else { on.clone() });
         let body = self.statements(statements, false);
         Item::Recipe { params, on, body }
-    }
-
-    fn image(
-        &mut self,
-        name: &ast::Name,
-        each: Option<&ast::ForHead>,
-        written: Option<&ast::TypeExpr>,
-        statements: &[ast::Statement],
-        span: Span,
-    ) -> Item {
-        let at = self.at(name.span);
-        let head = each.map(|head| {
-            let checked = self.head(head);
-            let is_known = self.locals.first().is_some_and(|local| !local.ty.is_error());
-            if !checked.first_is_key && is_known {
-                let at = self.at(head.over.span);
-                self.report(say::bad_image_key(at));
-            }
-            checked
-        });
-        let key = self.locals.first().map(|local| local.ty.clone()).filter(|ty| ty.is_key() && !ty.is_error());
-        let from = if let Some(field) = self.image_field(statements, "from") {
-            self.infer(&field.value)
-        } else {
-            self.report(say::no_from(at, &name.text));
-            self.poison(name.span)
-        };
-        let machine = self.machine(statements, &from);
-        for statement in statements {
-            if let ast::StatementKind::Field(field) = &statement.kind
-                && !matches!(&*field.name.text, "from" | "machine" | "")
-            {
-                let at = self.at(field.name.span);
-                self.report(say::unknown_field(at, "image", &field.name.text, ["from", "machine"].into_iter()));
-            }
-        }
-        let mut ty = self.image_type(&from.core, &from.ty);
-        if let Some(written) = written {
-            let asked = self.written(written);
-            if fit(&ty, &asked) == Fit::No {
-                let why = Some((self.at(written.span), "this is its type"));
-                self.report(say::mismatch(from.core.at, &asked, &ty, why));
-                ty = Type::Error;
-            }
-        }
-        self.platforms = Some(Self::platform_of(&ty).into_iter().collect());
-        let body = self.statements(statements, true);
-        let ty = match (&head, ty) {
-            (None, ty) | (_, ty @ Type::Error) => ty,
-            (Some(_), ty) => Type::Map(Arc::new(key.unwrap_or(Type::Int)), Arc::new(ty)),
-        };
-        Item::Image(Image {
-            name: name.text.clone(),
-            each: head,
-            from: from.core,
-            machine,
-            body,
-            ty,
-            at: self.at(span),
-        })
-    }
-
-    fn test(&mut self, of: &ast::Expr, statements: &[ast::Statement], span: Span) -> Item {
-        let typed = self.infer(of);
-        let image = match &typed.ty {
-            Type::Map(_, image) => &**image,
-            other => other,
-        };
-        if !matches!(image, Type::Image(..) | Type::Error) {
-            let at = self.at(of.span);
-            self.report(say::bad_test_subject(at, &typed.ty));
-        }
-        self.platforms = Some(Self::platform_of(image).into_iter().collect());
-        let body = self.statements(statements, false);
-        Item::Test { of: typed.core, body, at: self.at(span) }
     }
 
     fn external(&mut self, external: &Extern, stem: &str) -> Item {

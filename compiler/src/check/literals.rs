@@ -11,6 +11,7 @@ use crate::span::Span;
 use crate::spelling::nearest;
 use crate::types::{Field, Nominal, Type};
 
+use super::indices::forgotten;
 use super::{Body, Typed, Used, Want};
 
 /// The member of a union, or the type behind `?`, that a literal of this form can be.
@@ -387,6 +388,7 @@ impl Body<'_, '_> {
         let asked = want
             .and_then(|want| target(want.ty, &|ty| matches!(ty, Type::List(_) | Type::Set(_))).map(|ty| (want, ty)));
         let set = matches!(asked, Some((_, Type::Set(_))));
+        let outer = self.locals.len();
         self.scoped(|this| {
             let heads = heads.iter().map(|head| this.head(head)).collect();
             let condition = condition.map(|condition| Box::new(this.condition(condition)));
@@ -395,7 +397,7 @@ impl Body<'_, '_> {
                 Some(_) | None => None,
             };
             let typed = this.expr(body, inner);
-            let element = Arc::new(inner.map_or(typed.ty, |want| want.ty.clone()));
+            let element = Arc::new(inner.map_or_else(|| this.leaving(outer, &typed.ty), |want| want.ty.clone()));
             let ty = if set { Type::Set(element) } else { Type::List(element) };
             this.typed(Kind::ListFor { heads, condition, body: Box::new(typed.core), set }, span, ty)
         })
@@ -410,6 +412,7 @@ impl Body<'_, '_> {
         want: Option<Want<'_>>,
     ) -> Typed {
         let asked = want.and_then(|want| target(want.ty, &|ty| matches!(ty, Type::Map(..))).map(|ty| (want, ty)));
+        let outer = self.locals.len();
         self.scoped(|this| {
             let heads = heads.iter().map(|head| this.head(head)).collect();
             let condition = condition.map(|condition| Box::new(this.condition(condition)));
@@ -421,12 +424,17 @@ impl Body<'_, '_> {
             this.key(&key_typed.ty, key.span);
             let value_typed = this.expr(value, value_want);
             let ty = asked.map_or_else(
-                || Type::Map(Arc::new(key_typed.ty.clone()), Arc::new(value_typed.ty.clone())),
+                || Type::Map(Arc::new(key_typed.ty.clone()), Arc::new(this.leaving(outer, &value_typed.ty))),
                 |(_, ty)| ty.clone(),
             );
             let (key, value) = (Box::new(key_typed.core), Box::new(value_typed.core));
             this.typed(Kind::MapFor { heads, condition, key, value }, span, ty)
         })
+    }
+
+    /// The type of a value that leaves the scope of all locals but the first ones.
+    pub(super) fn leaving(&self, outer: usize, ty: &Type) -> Type {
+        forgotten(ty, &|name| self.locals.iter().skip(outer).any(|local| *local.name == *name))
     }
 
     /// `x in xs`: binds the names. Callers scope them.

@@ -263,6 +263,7 @@ impl Body<'_, '_> {
             self.report(say::needs_lambda(at, types.len()));
             return None;
         }
+        let outer = self.locals.len();
         self.scoped(|this| {
             let slots = params.iter().zip(types).map(|(name, ty)| this.bind(name, ty.clone())).collect();
             let want = matches!(returns, Returns::Bool).then_some(Want { ty: &Type::Bool, why: None });
@@ -273,7 +274,8 @@ impl Body<'_, '_> {
                 this.report(say::not_ordered(at, &typed.ty));
                 return None;
             }
-            Some((Lambda { slots, body: typed.core }, typed.ty))
+            let ty = this.leaving(outer, &typed.ty);
+            Some((Lambda { slots, body: typed.core }, ty))
         })
     }
 

@@ -182,14 +182,17 @@ impl Body<'_, '_> {
     fn platform_index(&mut self, index: &TypeExpr) -> PlatformIndex {
         match &index.kind {
             TypeKind::Platform(platform) => PlatformIndex::Is(self.pattern(platform)),
-            TypeKind::Named { path, args } if args.is_empty() && self.is_local_path(path) => {
-                PlatformIndex::Path(path.names.iter().map(|name| name.text.clone()).collect())
-            }
             TypeKind::Any | TypeKind::Error => PlatformIndex::Is(Pattern::ANY),
             TypeKind::Named { path, .. } if path.names.len() == 1 && written_path(path) == "Platform" => {
                 PlatformIndex::Is(Pattern::ANY)
             }
             TypeKind::Named { .. } | TypeKind::Literal(_) | TypeKind::Optional(_) | TypeKind::Union(_) => {
+                if let TypeKind::Named { path, args } = &index.kind
+                    && args.is_empty()
+                    && let Some(found) = self.platform_path(path)
+                {
+                    return found;
+                }
                 let at = self.at(index.span);
                 self.report(say_types::bad_platform_index(at));
                 PlatformIndex::Is(Pattern::ANY)
@@ -204,11 +207,12 @@ impl Body<'_, '_> {
         for member in members {
             match &member.kind {
                 TypeKind::Named { path, args } if args.is_empty() => {
-                    if self.is_local_path(path) {
-                        return FormatIndex::Path(path.names.iter().map(|name| name.text.clone()).collect());
-                    }
                     let name = written_path(path);
-                    if !FORMATS.contains(&name.as_str()) {
+                    let is_format = FORMATS.contains(&name.as_str()) && !self.is_local_path(path);
+                    if !is_format && let Some(found) = self.format_path(path) {
+                        return found;
+                    }
+                    if !is_format {
                         let at = self.at(member.span);
                         self.report(say_types::unknown_format(at, &name, nearest(&name, FORMATS)));
                         return FormatIndex::Any;

@@ -152,8 +152,8 @@ impl<'a> Evaluator<'a> {
     fn platform(&self, signature: &Signature, args: &Fields) -> Platform {
         let found = match signature.platform() {
             Some(PlatformIndex::Is(pattern)) => pattern.exact(),
-            Some(PlatformIndex::Path(path)) => {
-                path.first().and_then(|name| args.get(name)).and_then(|v| self.platform_of(v))
+            Some(PlatformIndex::Path(path, _)) => {
+                path.first().and_then(|name| args.get(name)).and_then(|value| self.platform_of(value))
             }
             None => None,
         };

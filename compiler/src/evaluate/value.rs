@@ -207,9 +207,7 @@ const SIZES: [(&str, u64); 8] = [
 
 /// The largest unit that leaves a whole number; binary units win where both do.
 pub(crate) fn size_text(bytes: u64) -> String {
-    let fits = |(_, unit): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*unit);
-    let best = SIZES.iter().filter(fits).min_by_key(|(name, unit)| (bytes / unit, !name.ends_with("iB")));
-    best.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
+    imgc_plan::value::size_text(bytes)
 }
 
 /// `1h30m`, `250ms`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Field, FormatIndex, Pattern, PlatformIndex, Shape, Type};
+use super::{Field, FormatIndex, PlatformIndex, Shape, Type};
 
 /// What has to be done to a value so that it fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,17 +92,19 @@ fn fields_fit(found: &[Field], asked: &[Field], then: Fit) -> Fit {
 
 fn platform_fits(found: &PlatformIndex, expected: &PlatformIndex) -> bool {
     match (found, expected) {
-        (PlatformIndex::Is(a), PlatformIndex::Is(b)) => b.holds(a),
-        // A path is replaced by what it stands for wherever a call is checked.
-        (PlatformIndex::Path(_), _) | (_, PlatformIndex::Path(_)) => true,
+        (PlatformIndex::Path(a, _), PlatformIndex::Path(b, _)) => a == b,
+        (PlatformIndex::Is(_), PlatformIndex::Path(..)) => false,
+        (found, PlatformIndex::Is(b)) => b.holds(&found.pattern()),
     }
 }
 
 fn format_fits(found: &FormatIndex, expected: &FormatIndex) -> bool {
     match (found, expected) {
         (FormatIndex::Of(a), FormatIndex::Of(b)) => a.is_subset(b),
-        (_, FormatIndex::Any | FormatIndex::Path(_)) | (FormatIndex::Path(_), _) => true,
-        (FormatIndex::Any, FormatIndex::Of(_)) => false,
+        (FormatIndex::Path(a), FormatIndex::Path(b)) => a == b,
+        (_, FormatIndex::Any) => true,
+        (FormatIndex::Any | FormatIndex::Of(_), FormatIndex::Path(_))
+        | (FormatIndex::Any | FormatIndex::Path(_), FormatIndex::Of(_)) => false,
     }
 }
 
@@ -128,15 +130,13 @@ pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
 }
 
 fn join_platform(a: &PlatformIndex, b: &PlatformIndex) -> PlatformIndex {
-    match (a, b) {
-        (PlatformIndex::Is(a), PlatformIndex::Is(b)) => PlatformIndex::Is(a.join(b)),
-        (_, _) => PlatformIndex::Is(Pattern::ANY),
-    }
+    if a == b { a.clone() } else { PlatformIndex::Is(a.pattern().join(&b.pattern())) }
 }
 
 fn join_format(a: &FormatIndex, b: &FormatIndex) -> FormatIndex {
     match (a, b) {
         (FormatIndex::Of(a), FormatIndex::Of(b)) => FormatIndex::Of(a.union(b).cloned().collect()),
+        (a, b) if a == b => a.clone(),
         (_, _) => FormatIndex::Any,
     }
 }

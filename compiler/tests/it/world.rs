@@ -134,7 +134,14 @@ impl World for MapWorld {
             }
         }
         let digest = DirRef::merkle(&entries);
-        Ok(DirRef { path: path.to_owned(), digest, ignore: ignore.to_vec(), exact_modes: false, entries })
+        Ok(DirRef {
+            path: path.to_owned(),
+            digest,
+            ignore: ignore.to_vec(),
+            exact_modes: false,
+            entries,
+            places: std::collections::BTreeMap::new(),
+        })
     }
 
     fn argument(&self, param: &str) -> Option<Argument> {

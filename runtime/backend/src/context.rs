@@ -45,6 +45,12 @@ pub struct Settings {
 }
 
 impl Cx {
+    /// Circumstances without node, settings, journal and secrets: what tests and clean-up need.
+    pub fn plain(cancel: CancellationToken, events: EventSink, package: PathBuf) -> Self {
+        let (settings, journal, secrets) = (std::sync::Arc::default(), Journal::default(), crate::Secrets::default());
+        Self { cancel, events, node: None, package, settings, journal, secrets }
+    }
+
     /// The same circumstances for another node.
     #[must_use]
     pub fn for_node(&self, node: NodeId) -> Self {

@@ -70,6 +70,18 @@ pub enum BackendError {
         /// What to do.
         help: Option<String>,
     },
+    /// A step left a secret where others can read it.
+    #[error("{what} left the secret `{secret}` in its layer: {place} holds it {form}")]
+    Leaked {
+        /// `sh "enable"`.
+        what: String,
+        /// The name of the secret.
+        secret: String,
+        /// `as it is`, `in base64`.
+        form: &'static str,
+        /// `the file /etc/token`.
+        place: String,
+    },
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -103,6 +115,7 @@ impl BackendError {
             Self::StepFailed { .. } | Self::TimedOut { .. } | Self::Source { .. } | Self::Disconnected { .. } => {
                 Fault::Build
             }
+            Self::Leaked { .. } => Fault::Build,
             Self::Environment { .. } => Fault::Environment,
             Self::Program { .. } => Fault::Program,
             Self::Interrupted => Fault::Interrupted,
@@ -131,6 +144,9 @@ impl BackendError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some space, for instance with `imgc cache rm`, and run the same command again")
             }
+            Self::Leaked { .. } => Some(
+                "the layer was dropped; remove the file in the same step, or keep it below /run, which is in no layer",
+            ),
             Self::StepFailed { .. }
             | Self::TimedOut { .. }
             | Self::Interrupted

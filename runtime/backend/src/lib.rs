@@ -20,7 +20,9 @@ pub use error::{BackendError, Fault};
 pub use event::{Event, EventSink, Stream};
 pub use journal::{Created, Effect, Intended, Intent, Journal, Lasting, Ledger, MARKER, Mark, Settled};
 pub use layer::{ImageConfig, Layer, LayerId, Presence};
-pub use machine::{Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Keep, Machine, MachineSpec, Recovered};
+pub use machine::{
+    Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Keep, Machine, MachineSpec, Recovered, Wanted,
+};
 pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources, States};
 pub use secret::{Needles, Secrets, Text, Vault};
 pub use shape::Shape;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use imgc_plan::{Digest, Fingerprint, Locked, Node, Platform, Sha256};
+use imgc_plan::{Digest, Fingerprint, Locked, Node, Platform, Sha256, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{BackendError, Channel, Cx, Effect, Layer, Offers, Presence, Refusal, Resources};
@@ -18,11 +18,28 @@ pub trait Backend: Send + Sync {
     /// What a node takes, or why it cannot be built here. Pure but for looking whether host tools exist.
     fn needs(&self, node: &Node) -> Result<Resources, Refusal>;
 
+    /// Whether a source of this backend has anything to pin: one that its arguments say all about gets no entry in the
+    /// lock, and [`Backend::lock`], which must be quick and need no network then, is asked each time. Pure.
+    fn pins(&self, _source: &Node) -> bool {
+        true
+    }
+
     /// Pins a source. Called by `imgc update` and for a missing lock entry only; may use the network.
     async fn lock(&self, source: &Node, cx: &Cx) -> Result<Locked, BackendError>;
 
     /// Brings the base layer of a locked source into the store.
     async fn import(&self, source: &Node, locked: &Locked, cx: &Cx) -> Result<Layer, BackendError>;
+
+    /// A file or directory of a layer, as a step of any image can copy it: [`imgc_plan::Value::File`] or
+    /// [`imgc_plan::Value::Dir`] with absolute paths on this host, which stay as long as the layer is in the store.
+    /// Blocks; reads nothing but the store.
+    ///
+    /// # Errors
+    /// [`BackendError::Program`] where it is not there or is something else; the caller names path and image.
+    fn find(&self, _layer: &Layer, _path: &str, _wanted: Wanted) -> Result<Value, BackendError> {
+        let message = format!("nothing can be taken out of images of the backend `{}` yet", self.offers().backend);
+        Err(BackendError::Program { message, help: Some("make the file in an image of `rootfs`".to_owned()) })
+    }
 
     /// Whether layers can still be opened: one call for many, one answer each, in order.
     async fn present(&self, layers: &[Layer], cx: &Cx) -> Result<Vec<Presence>, BackendError>;
@@ -63,6 +80,15 @@ pub struct MachineSpec {
     /// What the image's `machine = { … }` says, in plain form ([`imgc_plan::value::plain_record`]), defaults filled
     /// in; an empty object where the source has no machine record. Texts may hold secrets: [`crate::Text`].
     pub machine: serde_json::Value,
+}
+
+/// What is looked for in a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// A regular file.
+    File,
+    /// A directory with all that is in it.
+    Dir,
 }
 
 /// How a machine came to stand on its layer.

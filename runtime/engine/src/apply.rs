@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imgc_backend::{CommitCost, Cx, Fault};
+use imgc_backend::{CommitCost, Cx, Fault, Secrets};
 use imgc_plan::{Address, Fingerprint, NodeId, Plan};
 use imgc_store::{Lease, Sharing, fail_point};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::run::{Logs, Run};
 use crate::schedule::{self, Ended, Rules, Schedule};
 use crate::shared::{Shared, blocking};
 use crate::survey::{self, Forced, Found};
+use crate::vault::RunVault;
 use crate::{ApplyError, Engine, EngineError, Executor, Failure, Local, Placed, Selection, journal, outputs, refuse};
 
 /// The format of `apply.json` this imgc writes.
@@ -174,6 +175,25 @@ pub async fn apply(
     options: &Options,
     cx: &Cx,
 ) -> Result<Applied, ApplyError> {
+    let applied = match once(engine, plan, selection, options, cx).await {
+        // It is a miss now, as it should have been before.
+        Err(ApplyError::Engine(error @ EngineError::Damaged { .. })) => {
+            cx.note(format!("{error}; it is built again"));
+            once(engine, plan, selection, options, cx).await
+        }
+        applied => applied,
+    };
+    engine.store.notes().iter().for_each(|note| cx.note(&note.0));
+    applied
+}
+
+async fn once(
+    engine: &Engine,
+    plan: &Arc<Plan>,
+    selection: &Selection,
+    options: &Options,
+    cx: &Cx,
+) -> Result<Applied, ApplyError> {
     let Finished { cx, shared, mut ended, sharing, lock } = run_plan(engine, plan, selection, options, cx).await?;
     ended.check(selection)?;
     let mut results = BTreeMap::new();
@@ -224,9 +244,10 @@ pub(crate) async fn run_plan(
         return Err(EngineError::Refused(refused).into());
     }
     let logs = Logs::new();
-    let events = logs.sink(options.run.clone(), cx.events.clone());
+    let vault = Arc::new(RunVault::new(plan, &cx.package));
+    let events = vault.sink(logs.sink(options.run.clone(), cx.events.clone()));
     let journal = options.run.as_ref().map_or_else(|| cx.journal.clone(), |run| run.journal());
-    let cx = Cx { events, journal, ..cx.clone() };
+    let cx = Cx { events, journal, secrets: Secrets::new(vault.clone()), ..cx.clone() };
     recover(engine, options.run.as_ref().and_then(|run| run.dir().parent()), &cx).await;
     let waits = Waits { stop: options.stop.clone(), cancel: cx.cancel.clone() };
     let name = format!("package {}", engine.package);
@@ -234,7 +255,8 @@ pub(crate) async fn run_plan(
     let lock = leased(&engine.store, &name, &waits, note).await.map_err(ApplyError::from)?;
     let sharing = share(engine).await?;
     let survey = survey::survey(engine, plan, selection, &forced, &cx).await?;
-    refuse::refuse(refused, &survey)?;
+    let missing = vault.missing(plan, &survey);
+    refuse::refuse(refused.into_iter().chain(missing).collect(), &survey)?;
     let publisher = engine.store.publisher().map_err(EngineError::store("cannot write to the store"))?;
     let shared = Arc::new(Shared {
         engine: engine.clone(),
@@ -245,6 +267,7 @@ pub(crate) async fn run_plan(
         max_chain: options.max_chain,
         publisher: Some(publisher).into(),
         logs,
+        vault,
         run: options.run.clone(),
         cx: cx.clone(),
         // Fires with the caller's, and by itself when a node fails.
@@ -309,7 +332,7 @@ fn remember(shared: &Shared, ended: &Ended) -> Result<(), EngineError> {
             continue;
         }
         let states = survey.input_states(id).unwrap_or_default();
-        let spec = imgc_plan::spec(plan, id, &states);
+        let spec = imgc_plan::spec_of(plan, id, survey.node(plan, id), &states);
         let mut memory: Memory = shared.memory(id, *fingerprint, spec, History::default());
         memory.history.stood += u32::from(stood.contains(&id));
         memories.push((node.address.clone(), memory));

@@ -52,6 +52,14 @@ pub enum EngineError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// A value of an output that cannot be had of what was built.
+    #[error("the output `{name}` has no value: {source}")]
+    Value {
+        /// The output.
+        name: String,
+        /// Why.
+        source: BackendError,
+    },
     /// `--locked`, and the lock lacks an entry.
     #[error("imgc.lock has no entry for {}", .sources.join(", "))]
     NotLocked {
@@ -83,6 +91,12 @@ pub enum EngineError {
         doing: String,
         /// Why it failed.
         source: imgc_store::StoreError,
+    },
+    /// Something in the store turned out damaged as it was to leave it, and was set aside.
+    #[error("{what} was damaged in the cache and was set aside")]
+    Damaged {
+        /// `the artifact for container.tar`.
+        what: String,
     },
     /// A file of the engine's own (logs, journal, outputs) could not be read or written.
     #[error("{doing}")]
@@ -174,8 +188,11 @@ impl EngineError {
             | Self::NotLocked { .. }
             | Self::NotThere { .. }
             | Self::RerunOutside { .. } => Fault::Program,
-            Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => source.fault(),
-            Self::Store { .. } | Self::Io { .. } => Fault::Environment,
+            Self::Lock { source, .. }
+            | Self::Open { source, .. }
+            | Self::Presence { source, .. }
+            | Self::Value { source, .. } => source.fault(),
+            Self::Store { .. } | Self::Io { .. } | Self::Damaged { .. } => Fault::Environment,
             Self::Interrupted => Fault::Interrupted,
             Self::Internal { .. } => Fault::Internal,
         }
@@ -194,10 +211,12 @@ impl EngineError {
             }
             Self::NotThere { help, .. } => Some(help.clone()),
             Self::RerunOutside { name, .. } => Some(format!("name `{name}` as a target too, or leave out --rerun")),
-            Self::Lock { source, .. } | Self::Open { source, .. } | Self::Presence { source, .. } => {
-                source.help().map(str::to_owned)
-            }
+            Self::Lock { source, .. }
+            | Self::Open { source, .. }
+            | Self::Presence { source, .. }
+            | Self::Value { source, .. } => source.help().map(str::to_owned),
             Self::Store { source, .. } => source.help(),
+            Self::Damaged { .. } => Some("run the same command again: it is built anew".to_owned()),
             Self::UnknownName { .. }
             | Self::UnknownSource { .. }
             | Self::Io { .. }

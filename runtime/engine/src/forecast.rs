@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use imgc_backend::Cx;
-use imgc_plan::{Address, NodeId, Plan, spec};
+use imgc_plan::{Address, NodeId, Plan, spec_of};
 use serde::Serialize;
 
 use crate::estimate::{Durations, Estimate};
@@ -169,7 +169,11 @@ fn own_or_above(
     above: Option<NodeId>,
 ) -> Standing {
     let Some(states) = survey.input_states(id) else { return Standing::New };
-    let cause = explainer.cause(id, &spec(plan, id, &states), survey.remembered(&plan.node(id).address));
+    let cause = explainer.cause(
+        id,
+        &spec_of(plan, id, survey.node(plan, id), &states),
+        survey.remembered(&plan.node(id).address),
+    );
     match (&cause, above) {
         (Cause::Parent { .. } | Cause::New | Cause::Renamed { .. }, Some(below)) => Standing::Follows { below },
         (Cause::New, None) => Standing::New,

@@ -11,6 +11,7 @@ pub mod estimate;
 pub mod executor;
 pub mod explain;
 mod facts;
+mod fill;
 pub mod forecast;
 pub mod journal;
 mod lease;
@@ -29,6 +30,7 @@ mod shared;
 mod survey;
 mod task;
 pub mod tests_of_images;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -55,7 +55,8 @@ pub async fn lock_sources(
     let mut changes = Vec::new();
     for (key, uses) in &wanted {
         let Some((first, backend)) = uses.first() else { continue };
-        let before = lockfile.sources.get(&key.0.to_string()).cloned();
+        let pins = backend.pins(plan.node(*first));
+        let before = lockfile.sources.get(&key.0.to_string()).filter(|_| pins).cloned();
         let anew = match (&before, mode) {
             (None, _) => true,
             (Some(old), LockMode::Update(names)) => names.is_empty() || names.contains(&old.name),
@@ -65,7 +66,7 @@ pub async fn lock_sources(
             Some(old) if !anew => old,
             _ => pin(backend.as_ref(), plan, *first, cx).await?,
         };
-        if before.as_ref() != Some(&now) {
+        if pins && before.as_ref() != Some(&now) {
             lockfile.sources.insert(key.0.to_string(), now.clone());
             changes.push(LockChange { address: plan.node(*first).address.clone(), before, after: now.clone() });
         }
@@ -99,7 +100,8 @@ fn sources(engine: &Engine, plan: &Plan, nodes: Option<&BTreeSet<NodeId>>) -> Us
 }
 
 fn refuse_missing(plan: &Plan, lockfile: &Lockfile, wanted: &Uses) -> Result<(), EngineError> {
-    let missing = wanted.iter().filter(|(key, _)| !lockfile.sources.contains_key(&key.0.to_string()));
+    let pins = |uses: &[(NodeId, Arc<dyn Backend>)]| uses.iter().any(|(id, backend)| backend.pins(plan.node(*id)));
+    let missing = wanted.iter().filter(|(key, uses)| !lockfile.sources.contains_key(&key.0.to_string()) && pins(uses));
     let sources: Vec<String> = missing
         .filter_map(|(_, uses)| uses.first())
         .map(|(id, _)| format!("`{}` ({})", plan.node(*id).address, plan.node(*id).kind))

@@ -80,7 +80,7 @@ fn find(plan: &Plan, address: &str) -> Result<NodeId, EngineError> {
 /// The layer that a node left, which must be in the store.
 async fn layer(engine: &Engine, plan: &Plan, on: NodeId, cx: &Cx) -> Result<Layer, EngineError> {
     let address = &plan.node(on).address;
-    let target = Target { name: address.0.clone(), node: on, file: None };
+    let target = Target { name: address.0.clone(), node: on, file: None, value: None };
     let selection = Selection { nodes: ancestors(plan, std::iter::once(on)), targets: vec![target] };
     let survey = survey::survey(engine, plan, &selection, &Forced::none(), cx).await?;
     let found = survey.result(plan, on).and_then(|result| result.layer().cloned());

@@ -1,19 +1,19 @@
 //! Puts artifacts in place: `out/` with its `SHA256SUMS`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_backend::{Artifact, Cx};
-use imgc_plan::{Address, NodeId, Plan, Platform, Sha256};
+use imgc_plan::{Address, Digest, NodeId, Plan, Platform, Sha256, Value};
 use imgc_store::place::{Durable, remove_stale, write_file};
-use imgc_store::{Object, StatCache, Store, fail_point};
+use imgc_store::{Object, StatCache, Store, fail_point, hash_file};
 use serde::{Deserialize, Serialize};
 
 use crate::result::NodeResult;
 use crate::shared::blocking;
-use crate::{Engine, EngineError, Selection, Target};
+use crate::{Engine, EngineError, Selection, Target, fill};
 
 /// Something that was asked for, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Placed {
     pub artifact: Option<Artifact>,
     /// How many layers an image has; 0 for an artifact.
     pub layers: usize,
+    /// Where it is a text that was known once what it is made of was built.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// Puts every target that has a file in its place and writes `SHA256SUMS`.
@@ -48,7 +51,15 @@ pub(crate) async fn place(
     let mut all = Vec::new();
     let mut files = Vec::new();
     for target in &selection.targets {
-        let placed = placed(plan, target, results, out_dir)?;
+        if target.value == Some(Value::None) {
+            continue;
+        }
+        let mut placed = placed(plan, target, results, out_dir)?;
+        if let Some(value) = &target.value {
+            let text = fill::text(engine, plan, value, |id| results.get(&id).cloned());
+            let failed = |source| EngineError::Value { name: target.name.clone(), source };
+            (placed.text, placed.artifact) = (Some(text.map_err(failed)?), None);
+        }
         if let (Some(file), Some(artifact)) = (&target.file, &placed.artifact)
             && placed.file.is_some()
         {
@@ -60,7 +71,9 @@ pub(crate) async fn place(
         && !files.is_empty()
     {
         let (store, out_dir) = (engine.store.clone(), out_dir.to_owned());
-        let notes = blocking(move || put_all(&store, &out_dir, &files)).await??;
+        let named = crate::select::files(plan);
+        let record = Record::of(&engine.store, &engine.package, &out_dir);
+        let notes = blocking(move || put_all(&store, &out_dir, &files, (record, &named))).await??;
         for note in notes {
             cx.note(note);
         }
@@ -95,6 +108,7 @@ fn placed(
         file,
         artifact,
         layers,
+        text: None,
     })
 }
 
@@ -110,7 +124,12 @@ fn below(file: &str) -> Result<PathBuf, EngineError> {
 }
 
 /// Returns notes about what was put in place in another way than usual.
-fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Result<Vec<String>, EngineError> {
+fn put_all(
+    store: &Store,
+    out_dir: &Path,
+    files: &[(String, Artifact)],
+    (mut record, named): (Record, &BTreeSet<String>),
+) -> Result<Vec<String>, EngineError> {
     let mut sums = Sums::read(out_dir);
     let known = StatCache::open(&store.root().join("placed"));
     let mut notes = Vec::new();
@@ -118,12 +137,12 @@ fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Resul
         let dest = out_dir.join(below(file)?);
         let folder = dest.parent().unwrap_or(out_dir);
         fs::create_dir_all(folder).map_err(EngineError::io(format!("cannot make {}", folder.display())))?;
-        let object = store
-            .object(&artifact.digest)
-            .map_err(EngineError::store(format!("cannot read the artifact for {}", dest.display())))?
-            .ok_or_else(|| EngineError::Internal { message: format!("the artifact for {file} left the store") })?;
+        let gone = || EngineError::Damaged { what: format!("the artifact for {file}") };
+        let reading = || format!("cannot read the artifact for {}", dest.display());
+        let object = store.object(&artifact.digest).map_err(EngineError::store(reading()))?.ok_or_else(gone)?;
         remove_stale(&dest);
         if !is_the_same(&known, &dest, &object)? {
+            store.object_read(&artifact.digest).map_err(EngineError::store(reading()))?.ok_or_else(gone)?;
             if fs::symlink_metadata(&dest).is_ok_and(|meta| meta.is_dir()) {
                 notes.push(format!("{} is a directory; remove it", dest.display()));
             }
@@ -131,9 +150,12 @@ fn put_all(store: &Store, out_dir: &Path, files: &[(String, Artifact)]) -> Resul
                 .map_err(EngineError::store(format!("cannot put {} in place", dest.display())))?;
         }
         sums.0.insert(file.clone(), object.sha256);
+        record.files.insert(file.clone(), object.sha256);
     }
+    notes.extend(record.drop_unnamed(named, out_dir, &mut sums)?);
     fail_point!("export.files");
     sums.write(out_dir)?;
+    record.write()?;
     if let Err(error) = known.save() {
         // They are read again the next time, that is all.
         tracing::debug!("the digests of placed files were not kept: {error}");
@@ -150,6 +172,69 @@ fn is_the_same(known: &StatCache, dest: &Path, object: &Object) -> Result<bool, 
     }
     let there = known.digest(dest).map_err(EngineError::io(format!("cannot read {}", dest.display())))?;
     Ok(there == object.digest)
+}
+
+/// What a package has put into one output directory, so that it takes away what no output names any more and nothing
+/// else: several packages may share a directory.
+#[derive(Debug, Default)]
+struct Record {
+    path: PathBuf,
+    files: BTreeMap<String, Sha256>,
+}
+
+impl Record {
+    fn of(store: &Store, package: &str, out_dir: &Path) -> Self {
+        let key = Digest::of(format!("{package}\0{}", out_dir.display()).as_bytes()).short();
+        let path = store.root().join("outputs").join(format!("{key}.json"));
+        // One that cannot be read only means that old files stay.
+        let files = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { path, files }
+    }
+
+    /// Removes files that no output names any more and that are as they were put there; says so.
+    fn drop_unnamed(
+        &mut self,
+        named: &BTreeSet<String>,
+        out_dir: &Path,
+        sums: &mut Sums,
+    ) -> Result<Vec<String>, EngineError> {
+        let old: Vec<(String, Sha256)> =
+            self.files.iter().filter(|(file, _)| !named.contains(*file)).map(|(f, sum)| (f.clone(), *sum)).collect();
+        let mut notes = Vec::new();
+        for (file, sum) in old {
+            self.files.remove(&file);
+            if sums.0.get(&file) == Some(&sum) {
+                sums.0.remove(&file);
+            }
+            let path = out_dir.join(below(&file)?);
+            if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+                continue;
+            }
+            let shown = path.display();
+            if hash_file(&path).is_ok_and(|hashed| hashed.sha256 == sum) {
+                fs::remove_file(&path).map_err(EngineError::io(format!("cannot remove {shown}")))?;
+                // The folder of a list of outputs, if it was the last of them; others keep theirs.
+                let _ = path.parent().filter(|folder| *folder != out_dir).map(fs::remove_dir);
+                notes.push(format!("{shown} was removed: no output names it any more"));
+            } else {
+                notes.push(format!("{shown} is named by no output any more; it was changed, and stays"));
+            }
+        }
+        Ok(notes)
+    }
+
+    fn write(&self) -> Result<(), EngineError> {
+        let doing = format!("cannot write {}", self.path.display());
+        let bytes =
+            serde_json::to_vec(&self.files).map_err(|error| EngineError::Internal { message: error.to_string() })?;
+        if fs::read(&self.path).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(EngineError::io(doing.clone()))?;
+        }
+        write_file(&self.path, &bytes, Durable::Later).map_err(EngineError::store(doing))
+    }
 }
 
 /// `SHA256SUMS`: by file, as `sha256sum -c` reads it.

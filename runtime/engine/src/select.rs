@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use imgc_plan::{NodeId, OutputValue, Plan};
+use imgc_plan::{NodeId, OutputValue, Plan, Value};
 
 use crate::EngineError;
 
@@ -24,6 +24,9 @@ pub struct Target {
     pub node: NodeId,
     /// Where it lands below the output directory; none where it only stays in the store.
     pub file: Option<String>,
+    /// The value of an output that is known once this and the nodes of the targets that follow are built: it is shown,
+    /// not put in place. Of those that follow it is [`Value::None`].
+    pub value: Option<Value>,
 }
 
 /// Finds what `wanted` names: outputs, parts of outputs (`boot[amd64]`), images and addresses. None: all outputs.
@@ -46,6 +49,11 @@ pub fn select(plan: &Plan, wanted: &[String]) -> Result<Selection, EngineError> 
     Ok(Selection { nodes, targets })
 }
 
+/// The files of all outputs of the plan, below the output directory.
+pub(crate) fn files(plan: &Plan) -> BTreeSet<String> {
+    outputs(plan).into_iter().filter_map(|target| target.file).collect()
+}
+
 /// Every part of every output that is made by a node.
 fn outputs(plan: &Plan) -> Vec<Target> {
     let mut found = Vec::new();
@@ -59,13 +67,25 @@ fn parts(name: &str, value: &OutputValue, found: &mut Vec<Target>) {
     match value {
         OutputValue::None | OutputValue::Text(_) => {}
         OutputValue::Artifact { node, file } => {
-            found.push(Target { name: name.to_owned(), node: *node, file: Some(file.clone()) });
+            found.push(Target { name: name.to_owned(), node: *node, file: Some(file.clone()), value: None });
         }
-        OutputValue::Image(node) => found.push(Target { name: name.to_owned(), node: *node, file: None }),
+        OutputValue::Image(node) => found.push(Target { name: name.to_owned(), node: *node, file: None, value: None }),
         OutputValue::Build(_) | OutputValue::File { .. } => {
             let mut nodes = Vec::new();
             value.nodes(&mut nodes);
-            found.extend(nodes.into_iter().map(|node| Target { name: name.to_owned(), node, file: None }));
+            let value = match value {
+                OutputValue::Build(value) | OutputValue::File { value, .. } => (**value).clone(),
+                OutputValue::None
+                | OutputValue::Text(_)
+                | OutputValue::Artifact { .. }
+                | OutputValue::Image(_)
+                | OutputValue::List(_)
+                | OutputValue::Map(_) => Value::None,
+            };
+            // The first of its nodes carries it; the others are only built for it.
+            let values = std::iter::once(value).chain(std::iter::repeat(Value::None));
+            let target = |(node, value)| Target { name: name.to_owned(), node, file: None, value: Some(value) };
+            found.extend(nodes.into_iter().zip(values).map(target));
         }
         OutputValue::List(items) => {
             for (n, item) in items.iter().enumerate() {
@@ -91,7 +111,7 @@ fn named(plan: &Plan, all: &[Target], name: &str) -> Result<Vec<Target>, EngineE
     let image = plan.images.iter().find(|image| image.address.0 == name).map(|image| image.last);
     let node = || plan.ids().find(|id| plan.node(*id).address.0 == name);
     match image.or_else(node) {
-        Some(node) => Ok(vec![Target { name: name.to_owned(), node, file: None }]),
+        Some(node) => Ok(vec![Target { name: name.to_owned(), node, file: None, value: None }]),
         None => Err(EngineError::UnknownName { name: name.to_owned(), near: near(plan, all, name) }),
     }
 }

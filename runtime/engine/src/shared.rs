@@ -12,6 +12,7 @@ use crate::lines::Lines;
 use crate::remember::{History, Memory};
 use crate::run::{Logs, Run};
 use crate::survey::{Forced, Survey};
+use crate::vault::RunVault;
 use crate::{Engine, EngineError, Executor, Failure};
 
 /// Given to every task.
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) max_chain: Option<usize>,
     pub(crate) publisher: Mutex<Option<Publisher>>,
     pub(crate) logs: Logs,
+    pub(crate) vault: Arc<RunVault>,
     pub(crate) run: Option<Arc<Run>>,
     pub(crate) cx: Cx,
     /// Nothing more is started once it fires.
@@ -77,6 +79,12 @@ impl Shared {
 
     pub(crate) fn failure(&self, node: NodeId, error: BackendError) -> Failure {
         let address = self.address(node).clone();
+        let error = match self.vault.mask_error(error) {
+            BackendError::Leaked { secret, form, place, .. } => {
+                BackendError::Leaked { what: format!("`{address}`"), secret, form, place }
+            }
+            other => other,
+        };
         self.cx.events.send(Event::Failed { node, address: address.clone(), error: error.to_string() });
         let log = self.run.as_ref().map(|run| run.log_path(&address)).filter(|path| path.exists());
         Failure { node, address, error, last_lines: self.logs.last_lines(node), log, parked: None }

@@ -3,22 +3,25 @@
 //! It goes through the selected nodes twice: forwards for what is known of each, backwards for what is needed. A result
 //! that is missing matters only where something has to be built from it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use imgc_backend::{Cx, Layer, Presence};
-use imgc_plan::{Address, Fingerprint, NodeId, Plan, State, fingerprint};
+use imgc_plan::{Address, Fingerprint, Node, NodeId, Plan, State, fingerprint_of};
 use imgc_store::IndexEntry;
 
 use crate::facts::{Facts, is_expired};
 use crate::remember::{self, Remembered};
 use crate::result::{Known, NodeResult, stands_on};
-use crate::{CacheUse, Engine, EngineError, Selection};
+use crate::{CacheUse, Engine, EngineError, Selection, fill};
 
 /// What is known of the selected nodes before anything runs.
 pub(crate) struct Survey {
     pub(crate) facts: Arc<Facts>,
     found: BTreeMap<NodeId, Found>,
+    /// Those of the nodes that take values of others, with these in their place.
+    filled: BTreeMap<NodeId, Node>,
     remembered: HashMap<Address, Remembered>,
 }
 
@@ -91,6 +94,11 @@ impl Survey {
             Some(Found::Hit { .. } | Found::Miss { needed: false, .. }) => true,
             Some(Found::Miss { .. } | Found::Open { .. }) | None => false,
         }
+    }
+
+    /// A node with the values of others in its place, as far as they are known.
+    pub(crate) fn node<'a>(&'a self, plan: &'a Plan, id: NodeId) -> &'a Node {
+        self.filled.get(&id).unwrap_or_else(|| plan.node(id))
     }
 
     /// The whole result of a hit.
@@ -225,8 +233,8 @@ pub(crate) async fn survey(
         walk.run()?;
         suspects = walk.unchecked();
     }
-    let Walk { facts, found, remembered, .. } = walk;
-    Ok(Survey { facts: Arc::new(facts), found, remembered })
+    let Walk { facts, found, filled, remembered, .. } = walk;
+    Ok(Survey { facts: Arc::new(facts), found, filled, remembered })
 }
 
 type Suspect = (NodeId, Fingerprint, NodeResult);
@@ -245,6 +253,7 @@ struct Walk<'a> {
     gone: BTreeSet<Fingerprint>,
     checked: BTreeSet<Fingerprint>,
     found: BTreeMap<NodeId, Found>,
+    filled: BTreeMap<NodeId, Node>,
 }
 
 impl<'a> Walk<'a> {
@@ -262,8 +271,9 @@ impl<'a> Walk<'a> {
         let mut read = engine.store.entries(&likely).map_err(EngineError::store("cannot read the index"))?;
         let entries = likely.into_iter().map(|fingerprint| (fingerprint, read.remove(&fingerprint))).collect();
         let facts = Facts::new(engine, plan);
-        let (gone, checked, known, found) = (BTreeSet::new(), BTreeSet::new(), HashMap::new(), BTreeMap::new());
-        Ok(Self { engine, plan, selection, forced, facts, remembered, entries, known, gone, checked, found })
+        let (gone, checked, known) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
+        let (found, filled) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { engine, plan, selection, forced, facts, remembered, entries, known, gone, checked, found, filled })
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
@@ -290,7 +300,11 @@ impl<'a> Walk<'a> {
         }
         let states = self.facts.inputs(id).iter().filter_map(|input| state(&self.found, *input));
         let states: Vec<State> = states.collect();
-        let fingerprint = fingerprint(self.plan, id, &states);
+        let node = match self.fill(id) {
+            Ok(node) => node,
+            Err(below) => return Ok(Found::Open { below }),
+        };
+        let fingerprint = fingerprint_of(self.plan, id, &node, &states);
         let made = self.facts.is_made(id).then_some(State::Made(fingerprint));
         let miss = |why: Why| Found::Miss { fingerprint, why, state: made, known: None, needed: why.is_anew() };
         // Below a step of an image that runs anew only what is made from it: its own content is looked at again.
@@ -307,6 +321,27 @@ impl<'a> Walk<'a> {
             Some(known) => Found::Hit { fingerprint, known },
             None => miss(Why::Unknown),
         })
+    }
+
+    /// The node with the values of others in its place; else the node that has to be built for that.
+    fn fill(&mut self, id: NodeId) -> Result<Cow<'a, Node>, NodeId> {
+        let plan: &'a Plan = self.plan;
+        let Some(first) = plan.builds(id).first().map(|value| value.node) else {
+            return Ok(Cow::Borrowed(plan.node(id)));
+        };
+        let open =
+            plan.builds(id).into_iter().find(|value| !matches!(self.found.get(&value.node), Some(Found::Hit { .. })));
+        if let Some(value) = open {
+            return Err(value.node);
+        }
+        let found = &self.found;
+        // What is wrong with a value is told where it is built: here nobody asked for it yet.
+        let filled = fill::filled(self.engine, plan, id, |parent| whole(found, plan, parent).map(Arc::new));
+        let node = filled.map_err(|_| first)?;
+        if let Cow::Owned(node) = &node {
+            self.filled.insert(id, node.clone());
+        }
+        Ok(node)
     }
 
     /// Backwards: what was asked for, what runs whatever there is, and what they are built from.

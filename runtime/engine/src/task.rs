@@ -1,11 +1,13 @@
 //! One node: found in the store, or built and published. It knows nothing of other nodes; what it needs from them it is
 //! given.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use imgc_backend::{ArtifactInput, BackendError, Event, Layer, MachineSpec};
-use imgc_plan::{Fingerprint, Node, NodeId, Source, Spec, State, fingerprint, node::Work, spec};
+use imgc_plan::{Fingerprint, Node, NodeId, Source, Spec, State, fingerprint, fingerprint_of, node::Work, spec_of};
 use imgc_store::{Lease, NewEntry};
 
 use crate::executor::{Ran, Stand};
@@ -13,9 +15,9 @@ use crate::facts::{is_expired, now};
 use crate::lease::{Waits, leased};
 use crate::remember::{History, new_spec};
 use crate::result::{Known, NodeResult, stands_on};
-use crate::shared::{Shared, of_engine};
+use crate::shared::{Shared, blocking, of_engine};
 use crate::survey::{is_there, read_entry};
-use crate::{Chain, ChainSpec, Commit, EngineError, Failure, Outcome, StepJob};
+use crate::{Chain, ChainSpec, Commit, EngineError, Failure, Outcome, StepJob, fill};
 
 /// A node that is to be done.
 pub(crate) struct Task {
@@ -88,8 +90,9 @@ impl Task {
         let parents = shared.survey.facts.inputs(self.node);
         let states: Option<Vec<State>> = parents.iter().map(|id| Some(self.input(*id)?.result.state())).collect();
         let states = states.ok_or_else(|| self.missing(shared))?;
-        let fingerprint = fingerprint(plan, self.node, &states);
-        let spec = spec(plan, self.node, &states);
+        let node = self.filled(shared).await?;
+        let fingerprint = fingerprint_of(plan, self.node, &node, &states);
+        let spec = spec_of(plan, self.node, &node, &states);
         // First the lease, then the look: whoever had it before may have built it.
         let lease = self.lease(shared, fingerprint).await?;
         let entry = read_entry(&shared.engine, fingerprint).map_err(of_engine)?;
@@ -109,7 +112,7 @@ impl Task {
             let passed = Arc::new(NodeResult::Passed(State::Made(fingerprint)));
             return self.cached(shared, fingerprint, spec, passed, now()).await;
         }
-        self.execute(shared, (fingerprint, spec), lease, known, anew, chain).await
+        self.execute(shared, &node, (fingerprint, spec), lease, known, anew, chain).await
     }
 
     /// Whether the last step of the test that this one belongs to is known to pass: then there is nothing to do before
@@ -124,6 +127,22 @@ impl Task {
             before = *id;
         }
         Ok(!self.later.is_empty() && read_entry(&shared.engine, last)?.is_some())
+    }
+
+    /// The node with the values of others in its place.
+    async fn filled(&self, shared: &Arc<Shared>) -> Result<Node, BackendError> {
+        if shared.plan.builds(self.node).is_empty() {
+            return Ok(shared.plan.node(self.node).clone());
+        }
+        // Manifests are read for it.
+        let (shared, id) = (shared.clone(), self.node);
+        let results: HashMap<NodeId, Arc<NodeResult>> =
+            self.inputs.iter().map(|input| (input.node, input.result.clone())).collect();
+        let fill = move || {
+            let filled = fill::filled(&shared.engine, &shared.plan, id, |parent| results.get(&parent).cloned());
+            filled.map(Cow::into_owned)
+        };
+        blocking(fill).await.map_err(of_engine)?
     }
 
     fn input(&self, id: NodeId) -> Option<&Input> {
@@ -170,6 +189,7 @@ impl Task {
     async fn execute(
         &self,
         shared: &Arc<Shared>,
+        node: &Node,
         (fingerprint, spec): (Fingerprint, Spec),
         lease: Lease,
         before: Option<Arc<NodeResult>>,
@@ -179,7 +199,7 @@ impl Task {
         let address = shared.address(self.node).clone();
         shared.cx.events.send(Event::Started { node: self.node, address: address.clone() });
         let begun = Instant::now();
-        let (result, commit) = self.build(shared, fingerprint, chain).await?;
+        let (result, commit) = self.build(shared, node, fingerprint, chain).await?;
         let took = begun.elapsed();
         let result = Arc::new(result);
         let is_kept = !matches!(*result, NodeResult::Passed(_)) || self.commit == Commit::Always;
@@ -211,11 +231,10 @@ impl Task {
     async fn build(
         &self,
         shared: &Arc<Shared>,
+        node: &Node,
         fingerprint: Fingerprint,
         chain: &mut Machine,
     ) -> Result<(NodeResult, Duration), BackendError> {
-        let plan = shared.plan.clone();
-        let node = plan.node(self.node);
         match &node.work {
             Work::Source(source) => {
                 let layer = self.import(shared, node, source).await?;

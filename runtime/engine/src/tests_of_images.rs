@@ -55,7 +55,7 @@ pub enum TestResult {
 /// # Errors
 /// [`EngineError::UnknownName`].
 pub fn select_tests(plan: &Plan, names: &[String]) -> Result<Selection, EngineError> {
-    let target = |test: &Test| Target { name: test.address.0.clone(), node: last(test), file: None };
+    let target = |test: &Test| Target { name: test.address.0.clone(), node: last(test), file: None, value: None };
     let mut targets = Vec::new();
     for test in &plan.tests {
         let image = plan.images.iter().find(|image| image.last == test.image).map(|image| &image.address.0);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use imgc_backend::Text;
 use imgc_plan::{DirRef, FileRef};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ pub struct ShArgs {
     pub script: String,
     /// On top of the image's environment.
     #[serde(default)]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Text>,
     /// Who runs it: a name or number of the guest.
     #[serde(default = "root")]
     pub user: String,

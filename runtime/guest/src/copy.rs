@@ -1,6 +1,6 @@
 //! `copy` and `write`: which file goes where, with which mode and owner.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use imgc_backend::{Owner, Placement, PlacementItem, PlacementKind};
 use imgc_plan::{DirRef, EntryKind, FileRef};
@@ -42,7 +42,11 @@ fn copied_dir(dir: &DirRef, args: &CopyArgs, owner: &Owner, package: &Path) -> V
         let (kind, mode) = match &entry.kind {
             EntryKind::Dir => (PlacementKind::Dir, args.mode.map_or(entry.mode, searchable)),
             EntryKind::File { digest, size } => (
-                PlacementKind::HostFile { from: host.join(&entry.path), digest: *digest, size: *size },
+                PlacementKind::HostFile {
+                    from: dir.places.get(&entry.path).map_or_else(|| host.join(&entry.path), PathBuf::from),
+                    digest: *digest,
+                    size: *size,
+                },
                 args.mode.unwrap_or(entry.mode),
             ),
             EntryKind::Symlink { target } => (PlacementKind::Symlink { target: target.clone() }, 0o777),
@@ -83,6 +87,7 @@ mod tests {
             ignore: vec![],
             exact_modes: false,
             entries,
+            places: std::collections::BTreeMap::new(),
         };
         let args = CopyArgs { src: Source::Dir(dir), dest: "/srv/".into(), mode: Some(0o640), owner: "www:web".into() };
         let placed: Vec<_> = copy(&args, Path::new("/p")).items.into_iter().map(|i| (i.path, i.mode)).collect();

@@ -1,8 +1,9 @@
 //! `sh`: a script, tried again where it fails and the step says so.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Program, Stream};
+use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Program, Stream, Text};
 
 use crate::Output;
 use crate::args::ShArgs;
@@ -17,10 +18,17 @@ pub(crate) async fn run(
     cx: &Cx,
     output: Output<'_>,
 ) -> Result<(), BackendError> {
-    let exec = exec(args);
+    let mut exec = exec(args);
+    for (name, text) in &args.env {
+        if text.plain().is_none() {
+            exec.env.insert(name.clone(), cx.reveal(text).await?.to_string());
+        }
+    }
+    let exec = Wiped(exec);
+    let exec = &exec.0;
     let mut pause = Duration::from_secs(1);
     for attempt in 1..=args.retries {
-        let Err(failure) = once(&exec, args, what, channel, cx, output).await else { return Ok(()) };
+        let Err(failure) = once(exec, args, what, channel, cx, output).await else { return Ok(()) };
         let (BackendError::StepFailed { .. } | BackendError::TimedOut { .. }) = &failure else { return Err(failure) };
         let note = format!("{failure}; retry {attempt} of {} in {} s\n", args.retries, pause.as_secs());
         output(Stream::Note, note.as_bytes());
@@ -30,8 +38,19 @@ pub(crate) async fn run(
         }
         pause = LONGEST_PAUSE.min(pause * 2);
     }
-    once(&exec, args, what, channel, cx, output).await
+    once(exec, args, what, channel, cx, output).await
 }
+
+/// What is run, without its environment in memory once it is dropped: there may be secrets in it.
+struct Wiped(Exec);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.env.values_mut().for_each(zeroize::Zeroize::zeroize);
+    }
+}
+
+/// What is run, but for the values of secrets.
 
 pub(crate) fn exec(args: &ShArgs) -> Exec {
     Exec {
@@ -39,12 +58,17 @@ pub(crate) fn exec(args: &ShArgs) -> Exec {
             interpreter: vec!["/bin/sh".to_owned(), "-e".to_owned()],
             text: args.script.clone(),
         },
-        env: args.env.clone(),
+        env: plain_env(args),
         user: args.user.clone(),
         workdir: args.workdir.clone(),
         network: args.network,
         timeout: Some(Duration::from_millis(args.timeout)),
     }
+}
+
+fn plain_env(args: &ShArgs) -> BTreeMap<String, String> {
+    let plain = |(name, text): (&String, &Text)| Some((name.clone(), text.plain()?.to_owned()));
+    args.env.iter().filter_map(plain).collect()
 }
 
 async fn once(

@@ -114,6 +114,12 @@ pub enum StoreError {
     },
 }
 
+/// Whether the disk has less left than the index may need at once.
+fn is_full(root: &Path) -> bool {
+    const LITTLE: u64 = 256 << 10;
+    rustix::fs::statvfs(root).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < LITTLE)
+}
+
 impl StoreError {
     /// Makes the error of a failed file operation: `.map_err(StoreError::io("read", path))`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -133,13 +139,18 @@ impl StoreError {
     /// Makes the error of a failed query.
     pub(crate) fn index(action: &'static str, root: &Path) -> impl FnOnce(rusqlite::Error) -> Self {
         let root = root.to_owned();
-        move |source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::NoSpace {
-                action,
-                path: root.join("index.sqlite"),
-                source: io::Error::new(io::ErrorKind::StorageFull, source),
-            },
-            _ => Self::Index { action, root, source: Box::new(source) },
+        move |source| {
+            let full = match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => true,
+                // Shared memory that cannot grow is told as a failure of the disk, whatever the reason.
+                Some(rusqlite::ErrorCode::SystemIoFailure) => is_full(&root),
+                Some(_) | None => false,
+            };
+            if !full {
+                return Self::Index { action, root, source: Box::new(source) };
+            }
+            let (path, source) = (root.join("index.sqlite"), io::Error::new(io::ErrorKind::StorageFull, source));
+            Self::NoSpace { action, path, source }
         }
     }
 

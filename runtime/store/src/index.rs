@@ -4,7 +4,7 @@
 //! damaged. Reads never wait for writers (WAL).
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -151,6 +151,16 @@ impl Index {
     pub(crate) fn another(&self) -> Result<Self, StoreError> {
         let another = Self::open(&self.layout)?;
         Ok(Self { notes: Arc::clone(&self.notes), ..another })
+    }
+
+    /// Reads the whole file and rebuilds it where it is damaged; returns its path then.
+    pub(crate) fn mend(&self) -> Result<Option<PathBuf>, StoreError> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_sound(&connection) {
+            return Ok(None);
+        }
+        *connection = rebuild(&self.layout, &self.notes, "was damaged")?;
+        Ok(Some(self.layout.index()))
     }
 
     /// Runs queries; once more, on a rebuilt index, where it turns out to be damaged.

@@ -82,6 +82,16 @@ impl Store {
         Ok(Some(Object { digest: *digest, sha256: hashed.sha256, size: hashed.size, path }))
     }
 
+    /// As [`Store::object`], and always reads it: what leaves the store is what its digest says.
+    pub fn object_read(&self, digest: &Digest) -> Result<Option<Object>, StoreError> {
+        let Some(object) = self.object(digest)? else { return Ok(None) };
+        if digest_file(&object.path).map_err(StoreError::io("read", &object.path))?.0 == *digest {
+            return Ok(Some(object));
+        }
+        self.quarantine(&object.path, "its content changed, though its time stamp did not")?;
+        Ok(None)
+    }
+
     /// As [`Store::object`], by SHA-256.
     pub fn object_by_sha256(&self, sha256: &Sha256) -> Result<Option<Object>, StoreError> {
         match self.index.digest_of(sha256)? {
@@ -117,7 +127,7 @@ impl Store {
     }
 
     /// Writes down what is known about an object.
-    fn describe(&self, hashed: &Hashed, path: &Path) -> Result<(), StoreError> {
+    pub(crate) fn describe(&self, hashed: &Hashed, path: &Path) -> Result<(), StoreError> {
         let found = path.symlink_metadata().map_err(StoreError::io("examine", path))?;
         let known = ObjectSidecar::new(hashed, stamp(&found));
         let (temporary, _owner) = self.scratch_path("sidecar")?;

@@ -125,6 +125,21 @@ impl Store {
         Ok(Arc::clone(owner.insert(Arc::new(Owner::new(&self.layout().folder("scratch"))?))))
     }
 
+    /// The scratch of dead owners, which [`Store::sweep`] removes. Changes nothing.
+    pub fn abandoned(&self) -> Vec<PathBuf> {
+        let folder = self.layout().folder("scratch");
+        let mut found: Vec<PathBuf> = children(&folder);
+        found.retain(|path| {
+            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+            let Some(owner) = owner_of(path).filter(|_| !is_lock) else { return false };
+            // One whose lock is missing is dead too.
+            let lock = std::fs::File::open(folder.join(format!("{owner}.lock")));
+            lock.map_or(true, |lock| lock.try_lock().is_ok())
+        });
+        found.sort();
+        found
+    }
+
     /// Removes the scratch and the lock files of dead owners. Cheap when there are none.
     pub fn sweep(&self) -> Result<Swept, StoreError> {
         let folder = self.layout().folder("scratch");

@@ -13,6 +13,9 @@ use crate::object::Hashed;
 
 const SIDECAR_VERSION: u32 = 1;
 
+/// How many hexadecimal digits of a digest a sidecar carries of itself: it is to find accidents.
+const CHECK_DIGITS: usize = 16;
+
 /// A record with a version that is written as JSON.
 pub(crate) trait Sidecar: Serialize + DeserializeOwned {
     fn version(&self) -> u32;
@@ -20,12 +23,27 @@ pub(crate) trait Sidecar: Serialize + DeserializeOwned {
     /// Nothing where there is none, or none of this version that can be read: sidecars are never relied on.
     fn read(path: &Path) -> Option<Self> {
         let bytes = std::fs::read(path).ok()?;
-        serde_json::from_slice::<Self>(&bytes).ok().filter(|sidecar| sidecar.version() == SIDECAR_VERSION)
+        let (json, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK_DIGITS + 1)?)?;
+        if check.strip_prefix(b"\n")? != check_of(json) {
+            return None;
+        }
+        serde_json::from_slice::<Self>(json).ok().filter(|sidecar| sidecar.version() == SIDECAR_VERSION)
     }
 
+    /// JSON, and on a line of its own the beginning of its digest.
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(self).map_err(StoreError::Payload)
+        let mut bytes = serde_json::to_vec(self).map_err(StoreError::Payload)?;
+        let check = check_of(&bytes);
+        bytes.push(b'\n');
+        bytes.extend(check);
+        Ok(bytes)
     }
+}
+
+fn check_of(json: &[u8]) -> Vec<u8> {
+    let mut digits = Digest::of(json).to_string().into_bytes();
+    digits.truncate(CHECK_DIGITS);
+    digits
 }
 
 /// About an object.

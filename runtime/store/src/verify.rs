@@ -1,6 +1,6 @@
 //! Reading everything again, and setting aside what is not what its digest says.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,10 +11,14 @@ use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::fail_point;
+use crate::index::IndexEntry;
 use crate::layer_tree::read_manifest;
 use crate::layout::named;
-use crate::object::digest_file;
+use crate::object::{digest_file, hash_file};
+use crate::place::{Durable, reserve_shard, write_file};
+use crate::remove::remove_tree;
 use crate::scratch::error_text;
+use crate::sidecar::{EntrySidecar, ObjectSidecar, Sidecar};
 use crate::store::Store;
 use crate::tree::{Entry, EntryKind, Manifest, TreePath};
 
@@ -29,6 +33,10 @@ pub struct Verified {
     pub damaged: Vec<Damage>,
     /// What could not be read for lack of rights, and was left where it is.
     pub unreadable: Vec<Damage>,
+    /// What entries refer to and is not there.
+    pub missing: Vec<Digest>,
+    /// Sidecars, and the index, that were damaged or missing and were written anew.
+    pub mended: Vec<PathBuf>,
     /// Entries that were dropped because they refer to something that is damaged or missing.
     pub dropped: Vec<Fingerprint>,
 }
@@ -52,6 +60,7 @@ impl Store {
     /// [`StoreError::InUse`] while anyone [shares](Store::share) the store.
     pub fn verify(&self) -> Result<Verified, StoreError> {
         let _exclusive = self.exclusive()?;
+        let mut mended: Vec<PathBuf> = self.index.mend()?.into_iter().collect();
         let objects = self.layout().all("objects");
         let objects: Vec<Digest> =
             objects.iter().filter(|path| path.extension().is_none()).filter_map(|path| named(path)).collect();
@@ -80,11 +89,72 @@ impl Store {
                 }
             }
         }
+        let gone: HashSet<Digest> = verified.damaged.iter().map(|damage| damage.digest).collect();
         let entries = self.all_entries()?;
+        let refs: BTreeSet<Digest> = entries.iter().flat_map(|entry| entry.refs.iter().copied()).collect();
+        verified.missing =
+            refs.into_iter().filter(|digest| !sound.contains(digest) && !gone.contains(digest)).collect();
         let broken = entries.iter().filter(|entry| entry.refs.iter().any(|digest| !sound.contains(digest)));
         verified.dropped = broken.map(|entry| entry.fingerprint).collect();
         self.forget(&verified.dropped)?;
+        mended.extend(self.mend_object_sidecars(&objects, &sound)?);
+        mended.extend(self.mend_entry_sidecars()?);
+        verified.mended = mended;
         Ok(verified)
+    }
+
+    /// Writes the sidecars of sound objects anew where they do not say what is so. A damaged one could be believed.
+    fn mend_object_sidecars(&self, objects: &[Digest], sound: &HashSet<Digest>) -> Result<Vec<PathBuf>, StoreError> {
+        let mut mended = Vec::new();
+        for digest in objects.iter().filter(|digest| sound.contains(digest)) {
+            let (sidecar, path) = (self.layout().object_sidecar(digest), self.layout().object(digest));
+            // Both digests again: what the sidecar says of the SHA-256 is what exports write into SHA256SUMS.
+            let hashed = hash_file(&path)?;
+            let known = ObjectSidecar::read(&sidecar);
+            if known.is_none_or(|known| known.sha256 != hashed.sha256 || known.size != hashed.size) {
+                self.describe(&hashed, &path)?;
+                mended.push(sidecar);
+            }
+        }
+        for path in self.layout().all("objects").iter().filter(|path| path.extension().is_some()) {
+            if named::<Digest>(path).is_some_and(|digest| !self.layout().object(&digest).exists()) {
+                remove_tree(path)?;
+                mended.push(path.clone());
+            }
+        }
+        Ok(mended)
+    }
+
+    /// Makes index and sidecars say the same: a lost index would be rebuilt from them. Only sidecars carry a check of
+    /// themselves, so one that is whole is right.
+    fn mend_entry_sidecars(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut mended = Vec::new();
+        let entries = self.all_entries()?;
+        let known: HashSet<PathBuf> =
+            entries.iter().map(|entry| self.layout().entry_sidecar(&entry.fingerprint)).collect();
+        for entry in &entries {
+            let path = self.layout().entry_sidecar(&entry.fingerprint);
+            match EntrySidecar::read(&path).map(EntrySidecar::into_entry) {
+                Some(known) if known.fingerprint == entry.fingerprint => {
+                    let known = IndexEntry { used: entry.used, ..known };
+                    if known != *entry {
+                        self.index.put_entries(&[known], &[])?;
+                        mended.push(self.layout().index());
+                    }
+                }
+                Some(_) | None => {
+                    reserve_shard(&path)?;
+                    write_file(&path, &EntrySidecar::new(entry).encode()?, Durable::Now)?;
+                    mended.push(path);
+                }
+            }
+        }
+        for path in self.layout().all("entries").into_iter().filter(|path| !known.contains(path)) {
+            // Of an entry that was removed by a process that was killed, or nothing that we wrote.
+            remove_tree(&path)?;
+            mended.push(path);
+        }
+        Ok(mended)
     }
 
     /// Moves something out of the way, so that it is a miss from now on. Entries that need it stay until the next

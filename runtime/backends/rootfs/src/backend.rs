@@ -4,13 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use imgc_backend::{
     Artifact, ArtifactInput, Backend, BackendError, CameUp, CommitCost, Cx, Effect, Fault, Layer, LayerId, Machine,
-    MachineSpec, Need, Offers, Presence, Recovered, Refusal, Resources, Shape, States,
+    MachineSpec, Need, Offers, Presence, Recovered, Refusal, Resources, Shape, States, Wanted,
 };
-use imgc_plan::{Locked, Node};
+use imgc_plan::{Locked, Node, Value};
 use imgc_store::Store;
 
 use crate::machine::RootfsMachine;
-use crate::{artifact, enter, errors, keeper, source};
+use crate::{artifact, enter, errors, find, keeper, source};
 
 /// The backend's name in plans and layers.
 pub(crate) const NAME: &str = "rootfs";
@@ -98,12 +98,20 @@ impl Backend for Rootfs {
         Ok(Resources { cpus: 1, memory, machines: 0, disk })
     }
 
+    fn pins(&self, source: &Node) -> bool {
+        !matches!(source.kind.as_str(), "rootfs.tar" | "rootfs.scratch")
+    }
+
     async fn lock(&self, source: &Node, cx: &Cx) -> Result<Locked, BackendError> {
         source::lock(&self.store, source, cx).await
     }
 
     async fn import(&self, source: &Node, locked: &Locked, cx: &Cx) -> Result<Layer, BackendError> {
         source::import(&self.store, source, locked, cx).await
+    }
+
+    fn find(&self, layer: &Layer, path: &str, wanted: Wanted) -> Result<Value, BackendError> {
+        find::find(&self.store, layer, path, wanted)
     }
 
     async fn present(&self, layers: &[Layer], _cx: &Cx) -> Result<Vec<Presence>, BackendError> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use imgc_backend::{
-    BackendError, Channel, Close, Closed, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Output, Placement, Program,
-    Signal,
+    BackendError, Channel, Close, Closed, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Needles, Output, Placement,
+    Program, Signal,
 };
 use imgc_plan::Fingerprint;
 use imgc_store::{Entry, LayerTree, Merged, Store, fail_point};
@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode};
 use crate::below::Below;
 use crate::capture::{self, Rules, capture};
 use crate::keeper::{Guarded, Keeper};
+use crate::leaks::{self, Leak};
 use crate::protocol::{Network, Overlay, Reply, Root, Run};
 use crate::space::Space;
 use crate::translator::Tool;
@@ -207,7 +208,10 @@ impl Machine for RootfsMachine {
         if !self.touched {
             return Ok(self.layer.clone());
         }
-        let (top, left_out) = self.blocking(Ground::commit).await?;
+        let (top, left_out) = {
+            let needles = cx.needles();
+            self.blocking(move |ground| ground.commit(&needles)).await?
+        };
         for what in left_out {
             cx.note(format!("left out of the layer: {what}"));
         }
@@ -300,7 +304,7 @@ impl Ground {
     }
 
     /// Makes a layer of what changed; none where nothing did. Says what was left out of it.
-    fn commit(&mut self) -> Result<(Option<LayerId>, Vec<String>), BackendError> {
+    fn commit(&mut self, needles: &Needles) -> Result<(Option<LayerId>, Vec<String>), BackendError> {
         let below = Below::new(&self.trees);
         let rules = Rules { epoch: self.epoch, volatile: volatile::in_step, below: &below };
         fail_point!("capture.begin");
@@ -308,6 +312,9 @@ impl Ground {
         fail_point!("capture.done");
         if captured.manifest.entries.is_empty() {
             return Ok((None, captured.left_out));
+        }
+        if let Some(Leak { secret, form, place }) = leaks::find(&self.upper, &captured.manifest, needles)? {
+            return Err(BackendError::Leaked { what: "the step".to_owned(), secret, form, place });
         }
         let digest = self.space.keep(&captured.manifest, &self.upper)?;
         let tree = self.store.tree(&digest).map_err(errors::store)?.ok_or_else(broken)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use imgc_backend::Cx;
-use imgc_plan::{Address, Fingerprint, Plan, spec};
+use imgc_plan::{Address, Fingerprint, Plan, spec_of};
 use serde::Serialize;
 
 use super::{Cause, Explainer};
@@ -34,6 +34,8 @@ pub struct Explanation {
     pub took: Option<Duration>,
     /// What its fingerprint is made of: path and text; empty where it is not known yet.
     pub fields: Vec<(String, String)>,
+    /// What else is worth knowing: secrets whose value may change without a trace.
+    pub notes: Vec<String>,
 }
 
 /// Explains each node that `address` names: a step, a source, an artifact, or all of an image or recipe.
@@ -61,7 +63,7 @@ pub async fn full(
         }
         let Some(of_forecast) = forecast.nodes.iter().find(|node| node.node == id) else { continue };
         let old = survey.remembered(&node.address);
-        let spec = survey.input_states(id).map(|states| spec(plan, id, &states));
+        let spec = survey.input_states(id).map(|states| spec_of(plan, id, survey.node(plan, id), &states));
         let differences = match (&spec, old) {
             (Some(spec), Some(old)) => explainer.differences(id, spec, old),
             (_, _) => Vec::new(),
@@ -81,6 +83,7 @@ pub async fn full(
             before: old.map(|old| old.fingerprint),
             took: old.and_then(Remembered::cost),
             fields: spec.map(|spec| spec.fields).unwrap_or_default(),
+            notes: crate::vault::unversioned(plan, id),
         });
     }
     if found.is_empty() {

@@ -46,7 +46,14 @@ fn dir(files: &[(&str, &str, u32)]) -> Value {
     };
     let entries: Vec<TreeEntry> = files.iter().map(entry).collect();
     let digest = DirRef::merkle(&entries);
-    Value::Dir(DirRef { path: "site".to_owned(), digest, ignore: Vec::new(), exact_modes: false, entries })
+    Value::Dir(DirRef {
+        path: "site".to_owned(),
+        digest,
+        ignore: Vec::new(),
+        exact_modes: false,
+        entries,
+        places: BTreeMap::new(),
+    })
 }
 
 #[tokio::test]
