@@ -8,6 +8,8 @@
 
 #[path = "cli/apply.rs"]
 mod apply;
+#[path = "cli/arguments.rs"]
+mod arguments;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/bed.rs"]

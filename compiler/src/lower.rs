@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use imgc_plan::node::PLAN_FORMAT;
 use imgc_plan::{
-    Address, Artifact, BuildValue, Image, Node, NodeId, Output, OutputValue, Part, Plan, Record, Secret, SecretRef,
-    Source, SourceKey, SourceSpan, Step, Test, Work,
+    Address, Artifact, Attribute, BuildValue, Image, Node, NodeId, Output, OutputValue, Part, Plan, Record, Secret,
+    SecretRef, Source, SourceKey, SourceSpan, Step, Test, Work,
 };
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::DfsPostOrder;
@@ -233,6 +233,7 @@ impl Lowering<'_> {
         let (kind, revision) = (signature.kind.to_string(), signature.revision);
         let backend = kind.split('.').next().unwrap_or_default().to_owned();
         let args = self.record(&source.args, source.at);
+        let args = args.into_iter().map(|(name, value)| (name, self.as_file(value))).collect();
         let machine = self.record(machine, source.at);
         let key = SourceKey::new(&kind, &source.platform, &self.lasting(&args));
         Some(self.push(Node {
@@ -245,6 +246,17 @@ impl Lowering<'_> {
             args,
             work: Work::Source(Source { key, locked: None, machine, counts: Vec::new() }),
         }))
+    }
+
+    /// What a source takes of an artifact is its file.
+    fn as_file(&self, value: imgc_plan::Value) -> imgc_plan::Value {
+        let work = |id: NodeId| self.nodes.get(id.index()).map(|node| &node.work);
+        match value {
+            imgc_plan::Value::Node(node) if matches!(work(node), Some(Work::Artifact(_))) => {
+                imgc_plan::Value::Build(BuildValue { node, what: Attribute::Whole })
+            }
+            other => other,
+        }
     }
 
     /// Arguments for a key that outlives the plan: what they take of other nodes by its address, since numbers of nodes

@@ -3,7 +3,7 @@
 use crate::ast::Statement;
 use crate::core::{Expr, Item, Kind, Ref};
 use crate::diagnostic::platform as say;
-use crate::types::{Nominal, Type};
+use crate::types::Type;
 
 use super::{Body, Typed, Want};
 
@@ -29,8 +29,9 @@ impl Body<'_, '_> {
             (Some(field), Machines::Record(ty)) => {
                 Some(self.expr(&field.value, Some(Want { ty: &ty, why: None })).core)
             }
-            (None, Machines::Record(Type::Nominal(nominal))) => {
-                self.needs_machine(&nominal, from);
+            (None, Machines::Record(ty)) => {
+                // What the record needs is missing here, then; else all of it has its default.
+                self.record(&[], &[], from.core.at.span, Some(Want { ty: &ty, why: None }));
                 None
             }
             (Some(field), known) => {
@@ -45,15 +46,6 @@ impl Body<'_, '_> {
                 None
             }
             (None, _) => None,
-        }
-    }
-
-    fn needs_machine(&mut self, nominal: &Nominal, from: &Typed) {
-        let missing: Vec<&str> =
-            nominal.fields().iter().filter(|field| !field.optional).map(|field| &*field.name).collect();
-        if !missing.is_empty() {
-            let diagnostic = say::needs_machine(from.core.at, &nominal.name, &missing);
-            self.report(diagnostic);
         }
     }
 

@@ -107,17 +107,6 @@ pub(crate) fn machine_unknown(at: Location, from: Location) -> Diagnostic {
     .help("call the source in `from`, or in a `let` or `fn` that `from` names")
 }
 
-pub(crate) fn needs_machine(at: Location, record: &str, missing: &[&str]) -> Diagnostic {
-    let fields: Vec<String> = missing.iter().take(3).map(|name| format!("`{name}`")).collect();
-    Diagnostic::error(
-        "IMG3009",
-        at,
-        format!("this source needs `machine` with {}", fields.join(", ")),
-        format!("its machines are described by a `{record}`"),
-    )
-    .help(format!("add `machine = {{ {} = … }}`", missing.first().unwrap_or(&"")))
-}
-
 pub(crate) fn not_yet_known(at: Location, look: Look) -> Diagnostic {
     let (code, message, help) = match look {
         Look::Operator => (

@@ -86,6 +86,15 @@ pub(crate) fn plan(plan: &Plan) -> String {
         for (name, value) in &node.args {
             let _ = writeln!(text, "    {name} = {}", shown(value));
         }
+        if let Work::Source(source) = &node.work {
+            for (name, value) in &source.machine {
+                let _ = writeln!(text, "    machine.{name} = {}", shown(value));
+            }
+        }
+    }
+    for (name, secret) in &plan.secrets {
+        let version = secret.version.as_deref().map(|version| format!(" version {version}")).unwrap_or_default();
+        let _ = writeln!(text, "secret {name} from {}{version}", secret.source);
     }
     for image in &plan.images {
         let from = image.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
