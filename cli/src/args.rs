@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
     /// Explains a code of a diagnostic, such as IMG2001, or why a step will run
     Explain(ExplainArgs),
+    /// Opens a shell in a machine as a step left it
+    Shell(ShellArgs),
     /// Draws the plan as a picture
     Graph(GraphArgs),
     /// Shows the artifacts of the last apply
@@ -264,6 +266,24 @@ pub(crate) struct ExplainArgs {
     /// A code of a diagnostic, or the address of a step or an output
     #[arg(value_name = "CODE|ADDRESS")]
     pub(crate) what: String,
+}
+
+/// Arguments of `shell`.
+#[derive(Debug, Args)]
+pub(crate) struct ShellArgs {
+    /// A step, source or image, as `imgc plan` shows it: `web/sh "enable"`
+    pub(crate) address: String,
+    /// What to run in the place of a shell; its exit code is passed on
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// As it stood before the step
+    #[arg(long)]
+    pub(crate) before: bool,
+    /// Who runs it, instead of the step's user
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
 }
 
 /// Arguments of `graph`.

@@ -19,6 +19,7 @@ pub(crate) mod graph;
 pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod plan;
+pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod test;
 pub(crate) mod update;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Fmt(args) => fmt::run(&args, &cx),
         Command::Explain(args) => explain::run(&args, &cx),
         Command::Show(args) => show::run(&args, &cx),
+        Command::Shell(args) => shell::run(&args, &cx),
         Command::Graph(args) => graph::run(&args, &cx),
         Command::Log(args) => log::run(&args, &cx),
         Command::Cache(command) => cache::run(&command, &cx),

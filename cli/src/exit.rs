@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     WouldRun,
     /// Our bug.
     Internal,
+    /// What a program in a machine ended with: `imgc shell ADDRESS -- COMMAND`.
+    Of(u8),
 }
 
 impl Exit {
@@ -37,6 +39,7 @@ impl Exit {
             Self::Interrupted => 5,
             Self::WouldRun => 10,
             Self::Internal => 70,
+            Self::Of(code) => code,
         }
     }
 }

@@ -18,5 +18,6 @@ mod inside;
 mod machine;
 mod repeat;
 mod secrets;
+mod shell;
 mod steps;
 mod values;

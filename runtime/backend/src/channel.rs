@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use imgc_plan::Digest;
 
-use crate::{BackendError, Cx, Stream};
+use crate::{BackendError, Console, Cx, Stream};
 
 /// Receives output as it comes. A name of its own, since `async_trait` would tie the slice to the call's lifetime.
 pub type Output<'a> = &'a (dyn Fn(Stream, &[u8]) + Send + Sync);
@@ -20,6 +20,19 @@ pub trait Channel: Send {
     /// result is [`BackendError::Interrupted`]. A timeout gives [`BackendError::TimedOut`] with `what` empty: the
     /// caller knows the step's name.
     async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError>;
+
+    /// Runs a program that somebody talks to while it runs, without a timeout.
+    ///
+    /// When `cx.cancel` fires the program is stopped as by [`Channel::exec`].
+    ///
+    /// Channels that cannot say so.
+    async fn attach(&mut self, exec: &Exec, console: Console<'_>, cx: &Cx) -> Result<Exit, BackendError> {
+        let (_, _, _) = (exec, console, cx);
+        Err(BackendError::Environment {
+            message: "nobody can talk to a program in a machine that is reached in this way".to_owned(),
+            help: None,
+        })
+    }
 
     /// Puts files in place, each given by path in the guest. Missing parent directories are made (root, 0755); links
     /// on the way are followed inside the guest only. Content is hashed as it is read and must have the digest that

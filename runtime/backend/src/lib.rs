@@ -4,6 +4,7 @@
 //! instance and a remote executor each implement the traits is told in `docs/decisions/0002-backend-traits.md`.
 
 pub mod channel;
+pub mod console;
 pub mod context;
 pub mod error;
 pub mod event;
@@ -15,6 +16,7 @@ pub mod secret;
 pub mod shape;
 
 pub use channel::{Channel, Exec, Exit, Output, Owner, Placement, PlacementItem, PlacementKind, Program, Signal};
+pub use console::{Console, Input, Tty, TtySize};
 pub use context::{Cx, Settings};
 pub use error::{BackendError, Fault};
 pub use event::{Event, EventSink, Stream};

@@ -10,6 +10,7 @@ mod attributes;
 mod backend;
 mod below;
 mod capture;
+mod console;
 mod enter;
 mod environment;
 mod errors;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use imgc_backend::{
-    BackendError, Channel, Close, Closed, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Needles, Output, Placement,
-    Program, Signal,
+    BackendError, Channel, Close, Closed, Console, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Needles, Output,
+    Placement, Program, Signal,
 };
 use imgc_plan::Fingerprint;
 use imgc_store::{Entry, LayerTree, Merged, Store, fail_point};
@@ -13,9 +13,10 @@ use rustix::fs::{CWD, Mode};
 
 use crate::below::Below;
 use crate::capture::{self, Rules, capture};
+use crate::console::Wired;
 use crate::keeper::{Guarded, Keeper};
 use crate::leaks::{self, Leak};
-use crate::protocol::{Network, Overlay, Reply, Root, Run};
+use crate::protocol::{Network, Overlay, Reply, Root, Run, Streams};
 use crate::space::Space;
 use crate::translator::Tool;
 use crate::{attributes, environment, errors, materialize, overlay, put, volatile};
@@ -121,13 +122,8 @@ impl RootfsMachine {
         }
     }
 
-    async fn run_once(
-        &mut self,
-        exec: &Exec,
-        network: Network,
-        output: Output<'_>,
-        cx: &Cx,
-    ) -> Result<Reply, BackendError> {
+    /// A program and the world it is to see.
+    async fn prepared(&mut self, exec: &Exec, network: Network, cx: &Cx) -> Result<Run, BackendError> {
         let env = environment::of_step(exec, &self.layer, &cx.settings);
         let name_server = self.translator.as_ref().filter(|_| network == Network::Own).map(Tool::name_server);
         let settings = Arc::clone(&cx.settings);
@@ -149,8 +145,18 @@ impl RootfsMachine {
             Program::Argv(argv) => (argv.clone(), None),
         };
         let (user, workdir) = (exec.user.clone(), exec.workdir.clone());
-        let run = Run { root, network, argv, script, env, user, workdir };
         self.touched = true;
+        Ok(Run { root, network, argv, script, env, user, workdir, streams: Streams::Output })
+    }
+
+    async fn run_once(
+        &mut self,
+        exec: &Exec,
+        network: Network,
+        output: Output<'_>,
+        cx: &Cx,
+    ) -> Result<Reply, BackendError> {
+        let run = self.prepared(exec, network, cx).await?;
         self.keeper(cx).await?.run(run, exec.timeout, output, cx).await
     }
 }
@@ -175,11 +181,25 @@ impl Channel for RootfsMachine {
         {
             return Err(errors::full(ground.space.path()));
         }
-        match reply {
-            Reply::Code(code) => Ok(Exit::Code(code)),
-            Reply::Signal(number) => Ok(Exit::Signal(Signal(number))),
-            Reply::Failed(failure) => Err(errors::never_run(failure)),
+        ended(reply)
+    }
+
+    async fn attach(&mut self, exec: &Exec, mut console: Console<'_>, cx: &Cx) -> Result<Exit, BackendError> {
+        let network = self.network(exec, cx);
+        let mut run = self.prepared(exec, network, cx).await?;
+        if let Some(tty) = &console.terminal {
+            run.env.push(("TERM".to_owned(), tty.term.clone()));
         }
+        let mut wired = Wired::new(&console)?;
+        run.streams = wired.streams();
+        let output = console.output;
+        let keeper = self.keeper(cx).await?;
+        let reply = tokio::select! {
+            reply = keeper.run(run, None, output, cx) => reply?,
+            () = wired.pump(&mut console) => return Err(broken()),
+        };
+        wired.drain(output);
+        ended(reply)
     }
 
     async fn put(&mut self, placement: &Placement, cx: &Cx) -> Result<(), BackendError> {
@@ -322,6 +342,14 @@ impl Ground {
         fail_point!("capture.kept");
         self.fresh_upper()?;
         Ok((Some(LayerId(digest)), captured.left_out))
+    }
+}
+
+fn ended(reply: Reply) -> Result<Exit, BackendError> {
+    match reply {
+        Reply::Code(code) => Ok(Exit::Code(code)),
+        Reply::Signal(number) => Ok(Exit::Signal(Signal(number))),
+        Reply::Failed(failure) => Err(errors::never_run(failure)),
     }
 }
 

@@ -48,6 +48,19 @@ pub(crate) struct Run {
     pub(crate) user: String,
     /// Absolute in the root.
     pub(crate) workdir: String,
+    /// Where it reads from and writes to.
+    pub(crate) streams: Streams,
+}
+
+/// The standard streams of a program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Streams {
+    /// Nothing to read; output goes to the keeper's pipes.
+    Output,
+    /// It reads from this path on the host, a pipe.
+    Input(PathBuf),
+    /// All three are this terminal, which becomes its own.
+    Terminal(PathBuf),
 }
 
 /// What a program sees as `/`.

@@ -10,7 +10,7 @@ use imgc_store::fail_point;
 use rustix::process::{Gid, Pid, Uid, WaitOptions, wait};
 
 use crate::accounts::Account;
-use crate::protocol::{Failure, Reply, Root, Run, SCRIPT, send};
+use crate::protocol::{Failure, Reply, Root, Run, SCRIPT, Streams, send};
 use crate::sys::{self, Blocked, Forked, Life};
 use crate::translator;
 use crate::world;
@@ -20,11 +20,17 @@ const HOST_NAME: &[u8] = b"imgc";
 
 /// The life of the first process in a step's namespaces: builds the world, starts the program, reaps until it ends,
 /// and says how. With it the kernel ends everything the program left behind.
-pub(crate) fn init(run: &Run, network: Option<&OwnedFd>, life: &mut Life, mut answer: PipeWriter) -> ! {
+pub(crate) fn init(
+    run: &Run,
+    console: Option<&OwnedFd>,
+    network: Option<&OwnedFd>,
+    life: &mut Life,
+    mut answer: PipeWriter,
+) -> ! {
     fail_point!("step.cloned");
     // A second net beside the keeper's pipe. It holds here: the keeper has one thread only.
     life.end_with_parent();
-    let reply = match supervise(run, network, &mut answer) {
+    let reply = match supervise(run, console, network, &mut answer) {
         Ok(reply) => reply,
         Err(failure) => Reply::Failed(failure),
     };
@@ -32,7 +38,12 @@ pub(crate) fn init(run: &Run, network: Option<&OwnedFd>, life: &mut Life, mut an
     sys::exit_now(0);
 }
 
-fn supervise(run: &Run, network: Option<&OwnedFd>, answer: &mut PipeWriter) -> Result<Reply, Failure> {
+fn supervise(
+    run: &Run,
+    console: Option<&OwnedFd>,
+    network: Option<&OwnedFd>,
+    answer: &mut PipeWriter,
+) -> Result<Reply, Failure> {
     let signals = Blocked::new(&[libc::SIGTERM, libc::SIGCHLD]).map_err(Failure::system("block signals"))?;
     if let Some(network) = network {
         translator::join(network)?;
@@ -44,7 +55,7 @@ fn supervise(run: &Run, network: Option<&OwnedFd>, answer: &mut PipeWriter) -> R
     let made = world::build(run)?;
     fail_point!("mount.done");
     let reply = match sys::fork_into(0).map_err(Failure::system("fork"))? {
-        Forked::Child => program(run, answer),
+        Forked::Child => program(run, console, answer),
         Forked::Parent(pid) => {
             fail_point!("step.running");
             reap(pid, signals)
@@ -71,14 +82,14 @@ fn reap(program: Pid, signals: Blocked) -> Reply {
 }
 
 /// Becomes the program, or says why that is not possible.
-fn program(run: &Run, answer: &mut PipeWriter) -> ! {
-    let failure = execute(run);
+fn program(run: &Run, console: Option<&OwnedFd>, answer: &mut PipeWriter) -> ! {
+    let failure = execute(run, console);
     let _ = send(answer, &Reply::Failed(failure));
     sys::exit_now(127);
 }
 
-fn execute(run: &Run) -> Failure {
-    match prepare(run) {
+fn execute(run: &Run, console: Option<&OwnedFd>) -> Failure {
+    match prepare(run, console) {
         Ok(mut command) => {
             let error = command.exec();
             let program = command.get_program().to_string_lossy().into_owned();
@@ -96,8 +107,11 @@ fn execute(run: &Run) -> Failure {
     }
 }
 
-fn prepare(run: &Run) -> Result<Command, Failure> {
+fn prepare(run: &Run, console: Option<&OwnedFd>) -> Result<Command, Failure> {
     let _ = rustix::process::setsid();
+    if let Some(console) = console {
+        connect(&run.streams, console).map_err(Failure::system("connect the program to its console"))?;
+    }
     sys::default_signals();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut env = run.env.clone();
@@ -130,6 +144,19 @@ fn prepare(run: &Run) -> Result<Command, Failure> {
         command.env(MARKER, run);
     }
     Ok(command)
+}
+
+/// Makes the console the program's standard streams.
+fn connect(streams: &Streams, console: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::stdio::dup2_stdin(console)?;
+    match streams {
+        Streams::Output | Streams::Input(_) => Ok(()),
+        Streams::Terminal(_) => {
+            rustix::stdio::dup2_stdout(console)?;
+            rustix::stdio::dup2_stderr(console)?;
+            rustix::process::ioctl_tiocsctty(console)
+        }
+    }
 }
 
 fn become_account(account: &Account) -> Result<(), Failure> {

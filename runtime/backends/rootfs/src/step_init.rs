@@ -15,7 +15,7 @@ use imgc_store::fail_point;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use crate::protocol::{Failure, Network, Reply, Request, Run, receive, send};
+use crate::protocol::{Failure, Network, Reply, Request, Run, Streams, receive, send};
 use crate::sandbox;
 use crate::sys::{self, Forked, Life};
 use crate::translator::{Tool, Translator, new_namespace};
@@ -124,6 +124,8 @@ impl Keeper {
         if run.network == Network::None && self.alone.is_none() {
             self.alone = Some(new_namespace().map_err(Failure::system(ALONE))?);
         }
+        // Opened while the host's paths can be seen.
+        let opened = open_streams(&run.streams)?;
         let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         let (read, write) = io::pipe().map_err(Failure::system("make a pipe"))?;
         let forked = sys::fork_into(namespaces).map_err(Failure::system("make the namespaces of a step"))?;
@@ -134,9 +136,9 @@ impl Keeper {
                 Network::Own => self.translator.as_ref().map(Translator::namespace),
                 Network::Host => None,
             };
-            sandbox::init(run, network, &mut self.life, write);
+            sandbox::init(run, opened.as_ref(), network, &mut self.life, write);
         };
-        drop(write);
+        drop((write, opened));
         Ok(self.wait(init, read))
     }
 
@@ -180,4 +182,16 @@ impl Keeper {
         let first = receive(&mut said.as_slice()).ok().flatten();
         Ended::Answer(first.unwrap_or(Reply::Signal(libc::SIGKILL)))
     }
+}
+
+/// What a program reads from, where that is not nothing.
+fn open_streams(streams: &Streams) -> Result<Option<OwnedFd>, Failure> {
+    use rustix::fs::{Mode, OFlags};
+    let (path, how) = match streams {
+        Streams::Output => return Ok(None),
+        Streams::Input(path) => (path, OFlags::RDONLY),
+        Streams::Terminal(path) => (path, OFlags::RDWR | OFlags::NOCTTY),
+    };
+    let opened = rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty());
+    opened.map(Some).map_err(Failure::system::<rustix::io::Errno>("open the console of the program"))
 }

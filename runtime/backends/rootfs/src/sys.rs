@@ -3,9 +3,11 @@
 #![expect(unsafe_code, reason = "fork, clone and signal handling have no safe form; each block says why it holds")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::process::Pid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -29,6 +31,12 @@ pub(crate) fn fork_into(namespaces: libc::c_int) -> io::Result<Forked> {
         pid if pid > 0 => Pid::from_raw(pid).map(Forked::Parent).ok_or_else(io::Error::last_os_error),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// A descriptor that tokio watches.
+pub(crate) fn watched(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd names the same open file until it is dropped, which AsyncFd does after it has stopped watching.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
 /// Ends a forked child at once, without running what its parent registered for its own exit.

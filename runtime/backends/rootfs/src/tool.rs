@@ -7,7 +7,7 @@ use imgc_backend::{BackendError, Cx, Event, Stream};
 
 use crate::errors;
 use crate::keeper::{Guarded, Keeper};
-use crate::protocol::{Network, Overlay, Reply, Root, Run};
+use crate::protocol::{Network, Overlay, Reply, Root, Run, Streams};
 use crate::space::Space;
 
 /// How a tool ended, and what it said.
@@ -75,6 +75,7 @@ pub(crate) async fn run(
         env,
         user: "root".to_owned(),
         workdir: "/".to_owned(),
+        streams: Streams::Output,
     };
     let ended = keeper.run(run, None, &output, cx).await;
     keeper.leave().await;
