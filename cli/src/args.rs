@@ -246,8 +246,42 @@ pub(crate) struct UpdateArgs {
 /// Arguments of `test`.
 #[derive(Debug, Args)]
 pub(crate) struct TestArgs {
-    /// The package, a file of it or names of tests
+    /// Tests or images, all tests if none; what is a path or ends in .imgc is the package
+    #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// How many steps may run at a time, instead of one a CPU
+    #[arg(short = 'j', long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Runs tests again that have passed on the same image
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Refuses to add to imgc.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Lists the tests and ends
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// How results are told
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: TestFormat,
+    /// Also writes the results to a file, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+/// How results of tests are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestFormat {
+    /// For people
+    Human,
+    /// One JSON event a line
+    Json,
+    /// The Test Anything Protocol, version 14
+    Tap,
+    /// JUnit's XML
+    Junit,
 }
 
 /// Arguments of `fmt`.
@@ -266,6 +300,13 @@ pub(crate) struct ExplainArgs {
     /// A code of a diagnostic, or the address of a step or an output
     #[arg(value_name = "CODE|ADDRESS")]
     pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Refuses to add to imgc.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
 }
 
 /// Arguments of `shell`.

@@ -10,4 +10,5 @@ pub(crate) mod progress;
 pub(crate) mod reference;
 pub(crate) mod sarif;
 pub(crate) mod snippet;
+pub(crate) mod tests;
 pub(crate) mod text;

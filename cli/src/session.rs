@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Format;
 use crate::arguments::Arguments;
-use crate::commands::{Context, check};
+use crate::commands::Context;
 use crate::exit::{Exit, Failure};
 use crate::lockfile;
 use crate::package::Package;
@@ -157,9 +157,9 @@ impl Session {
     pub(crate) fn select(&self, (plan, sources): (&Plan, &Sources), targets: &[String]) -> Result<Selection, Failure> {
         imgc_engine::select(plan, targets).map_err(|error| {
             if let EngineError::UnknownName { name, .. } = &error
-                && check::checked(&self.package).tests.iter().any(|test| test.name == *name)
+                && plan.tests.iter().any(|test| test.address.0 == *name)
             {
-                return Failure::environment(format!("`{name}` is a test, and running tests is not built yet"));
+                return Failure::usage(format!("`{name}` is a test")).help(format!("`imgc test '{name}'` runs it"));
             }
             self.engine_failure(plan, sources, &error)
         })

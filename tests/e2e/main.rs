@@ -21,3 +21,4 @@ mod secrets;
 mod shell;
 mod steps;
 mod values;
+mod testing;

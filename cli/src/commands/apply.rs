@@ -205,12 +205,7 @@ impl<'a> Job<'a> {
     fn options(&self, session: &Session, stop: &Stop, progress: &Progress, plan: &Plan) -> Result<Options, Failure> {
         let args = self.args;
         let on_error = on_error(args.on_error, self.cx.terminal, progress)?;
-        let run = Run::begin(&self.places.runs).map_err(|error| {
-            Failure::environment("cannot keep logs of this run")
-                .because(&error)
-                .help("set XDG_STATE_HOME to a writable directory")
-        })?;
-        log::note_run(run.dir(), &self.package, plan);
+        let run = begin_run(&self.places, &self.package, plan)?;
         let defaults = Options::default();
         Ok(Options {
             jobs: args.jobs.unwrap_or(defaults.jobs),
@@ -276,6 +271,17 @@ impl<'a> Job<'a> {
             }
         }
     }
+}
+
+/// Begins a run: its directory, with a note of what it is about.
+pub(crate) fn begin_run(places: &Places, package: &Package, plan: &Plan) -> Result<Run, Failure> {
+    let run = Run::begin(&places.runs).map_err(|error| {
+        Failure::environment("cannot keep logs of this run")
+            .because(&error)
+            .help("set XDG_STATE_HOME to a writable directory")
+    })?;
+    log::note_run(run.dir(), package, plan);
+    Ok(run)
 }
 
 /// For messages: a path below the current directory without what is above it.

@@ -126,7 +126,7 @@ impl Raw {
         let before = rustix::termios::tcgetattr(std::io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
-        rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Flush, &raw)?;
+        rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Drain, &raw)?;
         Ok(Self(before))
     }
 }

@@ -2,7 +2,7 @@
 
 use imgc_compiler::Sources;
 use imgc_engine::{EngineError, Failure as NodeFailure, Refused};
-use imgc_plan::{NodeId, Plan};
+use imgc_plan::{NodeId, Plan, Work};
 
 use super::diagnostic::{Pointer, pointed};
 use crate::terminal::{Style, Terminal, paint};
@@ -26,6 +26,13 @@ pub(crate) fn node(terminal: &Terminal, plan: &Plan, sources: &Sources, failure:
     }
     if let Some(log) = &failure.log {
         terminal.err(format_args!("  {} {}", paint(color, Style::Bold, "log:"), log.display()));
+    }
+    if let Work::Step(_) = plan.node(failure.node).work {
+        let address = failure.address.0.replace('\'', "'\\''");
+        terminal.err(format_args!(
+            "  {} imgc shell --before '{address}'",
+            paint(color, Style::Bold, "a shell where it failed:")
+        ));
     }
     if let Some(parked) = &failure.parked {
         terminal.err(format_args!("  {} {parked}", paint(color, Style::Bold, "its machine was kept:")));
