@@ -14,7 +14,7 @@ use crate::exit::{Exit, Outcome};
 use crate::package::Package;
 use crate::places::Places;
 use crate::render::progress::Progress;
-use crate::session::{Compiled, Session, runtime};
+use crate::session::{Compiled, Session, Unsaved, runtime};
 use crate::signals::Stop;
 
 /// Bash where the image has it, else what every system has.
@@ -46,7 +46,7 @@ async fn open_and_run(args: &ShellArgs, session: &Session, compiled: Compiled) -
     let progress = Progress::new(session.terminal, Format::Human, false, &compiled.plan);
     let cx = session.circumstances(&stop.now, progress.sink());
     let Compiled { mut plan, sources, .. } = compiled;
-    session.lock((&mut plan, &sources), &LockMode::AddMissing, None, &cx).await?;
+    session.lock((&mut plan, &sources), (&LockMode::AddMissing, Unsaved::IsSaid), None, &cx).await?;
     let moment = if args.before { Moment::Before } else { Moment::After };
     let opened = imgc_engine::open_at(&session.engine, &plan, &args.address, moment, &cx).await;
     let opened = opened.map_err(|error| session.engine_failure(&plan, &sources, &error))?;

@@ -17,8 +17,8 @@ use crate::package::{self, Package};
 use crate::places::Places;
 use crate::render::progress::Progress;
 use crate::render::text::{count, duration};
-use crate::render::{failure, lock, tests};
-use crate::session::{Compiled, Session, runtime};
+use crate::render::{failure, lock as render_lock, tests};
+use crate::session::{Compiled, Session, Unsaved, runtime};
 use crate::signals::Stop;
 use crate::terminal::{Style, Terminal, paint};
 
@@ -72,8 +72,9 @@ impl Testing<'_> {
             return Ok(Exit::Done);
         }
         let mode = if self.args.locked { LockMode::Locked } else { LockMode::AddMissing };
-        for change in &self.session.lock((&mut plan, &sources), &mode, Some(&selection.nodes), cx).await? {
-            progress.say(&lock::added(change));
+        let lock = (&mode, Unsaved::Fails);
+        for change in &self.session.lock((&mut plan, &sources), lock, Some(&selection.nodes), cx).await? {
+            progress.say(&render_lock::added(change));
         }
         let plan = Arc::new(plan);
         let options = self.options(stop, &plan, &selection)?;
