@@ -20,5 +20,5 @@ mod repeat;
 mod secrets;
 mod shell;
 mod steps;
-mod values;
 mod testing;
+mod values;
