@@ -76,7 +76,7 @@ impl Fault {
 }
 
 /// Defaults of the fields of a step kind.
-type Defaults = Arc<Vec<(Arc<str>, Known)>>;
+type Defaults = Arc<Fields>;
 
 /// A module with arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -251,6 +251,8 @@ pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, 
     for id in modules.order.iter().filter(|id| modules.all.get(id.0 as usize).is_some_and(|m| m.is_std)) {
         evaluator.instantiate(*id, String::new(), BTreeMap::new(), None);
     }
+    // What the standard library costs is no part of what a program may cost.
+    (evaluator.steps, evaluator.elements, evaluator.text) = (0, 0, 0);
     if purpose == Purpose::Plan {
         evaluator.refuse_unknown_arguments();
     }

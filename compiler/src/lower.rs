@@ -56,12 +56,13 @@ pub(crate) fn lower(
     evaluated: &Evaluated,
     world: &dyn World,
 ) -> (Plan, Vec<Diagnostic>) {
+    let steps: usize = evaluated.images.iter().map(|image| image.steps.len()).sum();
     let mut lowering = Lowering {
         program,
         modules,
         evaluated,
         inputs: Inputs::new(world),
-        nodes: Vec::new(),
+        nodes: Vec::with_capacity(steps + evaluated.images.len() + evaluated.artifacts.len()),
         images: Vec::new(),
         tests: Vec::new(),
         built: HashMap::new(),

@@ -3,6 +3,7 @@
 //!
 //! Where the quoting state cannot be followed for certain, the hole is refused; nothing is guessed.
 
+mod powershell;
 mod scan;
 
 pub use scan::contexts;
@@ -31,6 +32,35 @@ pub enum Context {
     },
     /// Inside `'…'`.
     Single,
+    /// Outside of quotes in PowerShell.
+    PowerBare {
+        /// Whether nothing else belongs to its word.
+        alone: bool,
+    },
+    /// Inside `"…"` in PowerShell.
+    PowerDouble {
+        /// Whether `$name` stands directly before it.
+        after_name: bool,
+    },
+    /// Inside `'…'` in PowerShell.
+    PowerSingle,
+}
+
+impl Context {
+    /// Whether a list can stand there.
+    pub fn takes_words(self) -> bool {
+        matches!(self, Self::Bare { alone: true } | Self::PowerBare { alone: true })
+    }
+}
+
+/// Whether values can be put into scripts of this shell.
+pub fn knows(shell: &str) -> bool {
+    matches!(shell, "sh" | "powershell")
+}
+
+/// Where every hole of a script of this shell stands, in order.
+pub fn contexts_in(shell: &str, parts: &[Part<'_>]) -> Vec<Result<Context, Refusal>> {
+    if shell == "powershell" { powershell::contexts(parts) } else { contexts(parts) }
 }
 
 /// Why no value can stand there. The way out of all of them is a variable in `env`.
@@ -52,6 +82,14 @@ pub enum Refusal {
     Comment,
     /// Directly behind a backslash that would quote it.
     Backslash,
+    /// Directly behind a backtick, which in PowerShell would quote it.
+    Backtick,
+    /// In a text of several lines of PowerShell.
+    HereString,
+    /// In what PowerShell reads as a script once more, or gives to a program that does.
+    ReadAgain,
+    /// Before more of its word, which PowerShell would take for another argument.
+    Glued,
     /// Directly behind a `$`.
     Dollar,
     /// Behind something after which the state of quotes is not certain; says what.
@@ -75,6 +113,13 @@ impl Refusal {
             Self::ShellCommand => "in the script of a shell's `-c`: it is read as a script once more".to_owned(),
             Self::Comment => "in a comment".to_owned(),
             Self::Backslash => "directly after a backslash".to_owned(),
+            Self::Backtick => "directly after a backtick".to_owned(),
+            Self::HereString => "in a here-string".to_owned(),
+            Self::ReadAgain => {
+                "in what is read as a script once more, by `Invoke-Expression`, `-Command`, `cmd` or the like"
+                    .to_owned()
+            }
+            Self::Glued => "at the beginning of a longer word: put double quotes around the whole word".to_owned(),
             Self::Dollar => "directly after `$`".to_owned(),
             Self::Unclear(what) => format!("after {what}: imgc cannot follow the quotes from there on"),
         }
@@ -92,6 +137,12 @@ pub fn escape(context: Context, value: &str) -> Result<String, NulByte> {
     Ok(match context {
         Context::Bare { .. } => format!("'{}'", value.replace('\'', "'\\''")),
         Context::Single => value.replace('\'', "'\\''"),
+        Context::PowerBare { .. } => format!("'{}'", powershell::single(value)),
+        Context::PowerSingle => powershell::single(value),
+        // An empty `$()` ends the name of a variable.
+        Context::PowerDouble { after_name } => {
+            format!("{}{}", if after_name { "$()" } else { "" }, powershell::double(value))
+        }
         Context::Double { after_name } => {
             // Closing and opening the quotes ends the name of a variable.
             let mut escaped = String::from(if after_name { "\"\"" } else { "" });

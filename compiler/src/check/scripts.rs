@@ -47,7 +47,7 @@ impl Body<'_, '_> {
                 }
             }
         }
-        if &**shell != "sh" {
+        if !script::knows(shell) {
             let at = self.at(span);
             self.report(crate::diagnostic::evaluate::not_built_yet(
                 at,
@@ -59,7 +59,7 @@ impl Body<'_, '_> {
             // Only the text that is put in says where the other holes stand: evaluation looks.
             return self.typed(Kind::Script { shell: shell.clone(), parts, contexts: None }, span, ty);
         }
-        match self.contexts(&parts, &holes) {
+        match self.contexts(shell, &parts, &holes) {
             Some(contexts) => {
                 self.typed(Kind::Script { shell: shell.clone(), parts, contexts: Some(contexts) }, span, ty)
             }
@@ -83,7 +83,7 @@ impl Body<'_, '_> {
     }
 
     /// Where the holes stand; none where one stands where no value can, which is reported.
-    fn contexts(&mut self, parts: &[ScriptPart], holes: &[(Holds, Span)]) -> Option<Vec<Context>> {
+    fn contexts(&mut self, shell: &str, parts: &[ScriptPart], holes: &[(Holds, Span)]) -> Option<Vec<Context>> {
         let scanned: Vec<script::Part<'_>> = parts
             .iter()
             .map(|part| match part {
@@ -92,12 +92,12 @@ impl Body<'_, '_> {
             })
             .collect();
         let mut contexts = Vec::with_capacity(holes.len());
-        for (found, (holds, span)) in script::contexts(&scanned).into_iter().zip(holes) {
+        for (found, (holds, span)) in script::contexts_in(shell, &scanned).into_iter().zip(holes) {
             let at = self.at(*span);
             match (found, holds) {
                 (_, Holds::Nothing) => {}
                 (Err(refusal), _) => self.report(say::script_hole(at, &refusal.place())),
-                (Ok(context), Holds::Words) if context != (Context::Bare { alone: true }) => {
+                (Ok(context), Holds::Words) if !context.takes_words() => {
                     self.report(say::script_words(at));
                 }
                 (Ok(context), _) => contexts.push(context),

@@ -384,7 +384,7 @@ pub(crate) fn bad_test_subject(at: Location, ty: &Type) -> Diagnostic {
 pub(crate) fn script_hole(at: Location, place: &str) -> Diagnostic {
     let message = format!("a value cannot stand {place}");
     Diagnostic::error("IMG2033", at, message, "no escaping is safe here").help(
-        "pass it by the field `env` and read the variable in the script: `env = { NAME = value }`, then `\"$NAME\"`",
+        "pass it by the field `env` and read the variable in the script: `env = { NAME = value }`, then `\"$NAME\"`, in PowerShell `$env:NAME`",
     )
 }
 

@@ -1,6 +1,6 @@
 //! Bodies: which steps an image has, with which values and under which addresses.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -60,6 +60,9 @@ impl Row {
         }
     }
 }
+
+/// A field of a step: its name, its value, and where that stands.
+type GivenField<'a> = (&'a Arc<str>, Known, Location);
 
 impl<'a> Evaluator<'a> {
     /// The turns of a `for`.
@@ -291,22 +294,18 @@ impl<'a> Evaluator<'a> {
             fault.of(self.known(label, Look::Name, step.label_at))
         });
         let label = label.and_then(|label| label.to_text());
-        let mut given: BTreeMap<&Arc<str>, (Known, Location)> = BTreeMap::new();
+        let mut given: Vec<GivenField<'a>> = Vec::with_capacity(step.fields.len());
         for (name, value) in &step.fields {
-            given.insert(name, (self.eval(frame, value), value.at));
+            given.push((name, self.eval(frame, value), value.at));
         }
         let defaults = self.defaults_of(step)?;
         self.fields_hold(declared, &given, &defaults, step)?;
-        let mut args = Fields::new();
-        for (name, (value, _)) in given {
+        // One copy of the whole costs less than as many insertions.
+        let mut args = (*defaults).clone();
+        for (name, value, _) in given {
             args.extend(fault.of(value).map(|value| (name.clone(), value)));
         }
         fault.end()?;
-        for (name, value) in defaults.iter() {
-            if !args.contains_key(name) {
-                args.insert(name.clone(), value.clone()?);
-            }
-        }
         let at = if self.is_std(step.at) { building.site } else { step.at };
         let mut address = match &label {
             Some(label) => format!("{}/{} \"{}\"{}", building.prefix, step.name, escaped(label), building.keys),
@@ -346,13 +345,13 @@ impl<'a> Evaluator<'a> {
             return Err(Stop::Reported);
         };
         let instance = self.first.get(&step.kind.id.module).copied().ok_or(Stop::Reported)?;
-        let mut defaults = Vec::new();
+        let mut defaults = Fields::new();
         for field in fields.iter().filter(|field| field.is_optional()) {
             let value = match &field.default {
-                Some(default) => self.eval(&mut Frame::new(instance), default),
-                None => Ok(Value::None),
+                Some(default) => self.eval(&mut Frame::new(instance), default)?,
+                None => Value::None,
             };
-            defaults.push((field.name.clone(), value));
+            defaults.insert(field.name.clone(), value);
         }
         let defaults = Arc::new(defaults);
         self.step_defaults.insert(step.kind.id, defaults.clone());
@@ -363,25 +362,25 @@ impl<'a> Evaluator<'a> {
     fn fields_hold(
         &mut self,
         declared: &'a [Param],
-        given: &BTreeMap<&Arc<str>, (Known, Location)>,
+        given: &[GivenField<'a>],
         defaults: &Defaults,
         step: &Step,
     ) -> Known<()> {
-        if declared.iter().all(|param| param.predicate.is_none()) {
+        let of = |param: &Param| given.iter().find(|(name, ..)| **name == param.name);
+        if !declared.iter().any(|param| param.predicate.is_some() && of(param).is_some()) {
             return Ok(());
         }
         let instance = self.first.get(&step.kind.id.module).copied().ok_or(Stop::Reported)?;
         let mut frame = Frame::new(instance);
         let mut fault = Fault::default();
         for (param, slot) in declared.iter().zip(0..) {
-            let default = || defaults.iter().find(|(name, _)| *name == param.name).map(|(_, value)| value.clone());
-            let (value, place) = match given.get(&param.name) {
-                Some((value, at)) => (value.clone(), *at),
-                None => (default().unwrap_or(Err(Stop::Reported)), step.at),
-            };
-            frame.put(slot, value.clone());
-            if given.contains_key(&param.name) {
-                fault.of(self.holds(&mut frame, param, &value, place));
+            match of(param) {
+                Some((_, value, at)) => {
+                    frame.put(slot, value.clone());
+                    fault.of(self.holds(&mut frame, param, value, *at));
+                }
+                // Defaults hold: they are the standard library's own.
+                None => frame.put(slot, defaults.get(&param.name).cloned().ok_or(Stop::Reported)),
             }
         }
         fault.end()

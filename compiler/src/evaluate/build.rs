@@ -136,22 +136,33 @@ pub(super) fn written(value: &Value, context: Context) -> Option<Vec<Hole>> {
             return one_word(&holes, context);
         }
     };
-    let mut words = Vec::new();
+    // Commands and functions of PowerShell take an array, and programs its elements.
+    let (open, between, close) =
+        if matches!(context, Context::PowerBare { .. }) { ("@(", ", ", ")") } else { ("", " ", "") };
+    let mut words = vec![Hole::Text(Arc::from(open))];
     for (n, item) in items.into_iter().enumerate() {
         if n > 0 {
-            words.push(Hole::Text(Arc::from(" ")));
+            words.push(Hole::Text(Arc::from(between)));
         }
         words.extend(one_word(&item.holes()?, context)?);
     }
+    words.push(Hole::Text(Arc::from(close)));
     Some(words)
 }
 
 fn one_word(holes: &[Hole], context: Context) -> Option<Vec<Hole>> {
-    let mut written = Vec::with_capacity(holes.len());
+    // In PowerShell `'a''b'` is one text with a quote in it: the quotes stand around all of them.
+    let (quote, context) = match context {
+        Context::PowerBare { .. } => (Some(Hole::Text(Arc::from("'"))), Context::PowerSingle),
+        other => (None, other),
+    };
+    let mut written = Vec::with_capacity(holes.len() + 2);
+    written.extend(quote.clone());
     for (n, hole) in holes.iter().enumerate() {
         // Only before the first part of a value stands what stood there in the script.
         let context = match context {
             Context::Double { .. } if n > 0 => Context::Double { after_name: false },
+            Context::PowerDouble { .. } if n > 0 => Context::PowerDouble { after_name: false },
             other => other,
         };
         written.push(match hole {
@@ -160,6 +171,7 @@ fn one_word(holes: &[Hole], context: Context) -> Option<Vec<Hole>> {
             Hole::Build { value, .. } => Hole::Build { value: value.clone(), escape: Some(escape_of(context)) },
         });
     }
+    written.extend(quote);
     Some(written)
 }
 
@@ -172,7 +184,9 @@ fn escape_of(context: Context) -> Escape {
         let inner = whole.strip_prefix(open)?.strip_suffix(close)?;
         (inner != c.to_string()).then(|| (c, inner.to_owned()))
     };
-    let special = (1_u8..=127).map(char::from).filter_map(inner);
+    // Beyond ASCII only PowerShell has quotes.
+    let quotes = ['\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}', '\u{201c}', '\u{201d}', '\u{201e}'];
+    let special = (1_u8..=127).map(char::from).chain(quotes).filter_map(inner);
     Escape { open: open.to_owned(), close: close.to_owned(), replace: special.collect() }
 }
 

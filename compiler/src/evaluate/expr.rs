@@ -171,7 +171,7 @@ impl<'a> Evaluator<'a> {
         fault.end()?;
         let contexts = match contexts {
             Some(contexts) => contexts.to_vec(),
-            None => self.contexts(parts, &values)?,
+            None => self.contexts(shell, parts, &values)?,
         };
         let mut contexts = contexts.into_iter();
         let mut holes = Vec::new();
@@ -194,7 +194,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Where the holes stand, once the scripts that are put in are known.
-    fn contexts(&mut self, parts: &[ScriptPart], values: &[Value]) -> Known<Vec<script::Context>> {
+    fn contexts(&mut self, shell: &str, parts: &[ScriptPart], values: &[Value]) -> Known<Vec<script::Context>> {
         let texts: Vec<Option<String>> = parts
             .iter()
             .zip(values)
@@ -210,10 +210,10 @@ impl<'a> Evaluator<'a> {
             ScriptPart::Text(_) | ScriptPart::Insert(_) => None,
         });
         let mut contexts = Vec::new();
-        for (found, (at, is_list)) in script::contexts(&scanned).into_iter().zip(holes) {
+        for (found, (at, is_list)) in script::contexts_in(shell, &scanned).into_iter().zip(holes) {
             match found {
                 Err(refusal) => return Err(self.report(say_types::script_hole(at, &refusal.place()))),
-                Ok(context) if is_list && context != (script::Context::Bare { alone: true }) => {
+                Ok(context) if is_list && !context.takes_words() => {
                     return Err(self.report(say_types::script_words(at)));
                 }
                 Ok(context) => contexts.push(context),

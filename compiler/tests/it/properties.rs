@@ -164,7 +164,7 @@ fn each_argument_counts() {
         ("exit_codes", "[0, 1]"),
         ("disconnect", "\"expected\""),
         ("network", "false"),
-        ("cache", "never"),
+        ("cache", "key(\"k\")"),
     ];
     for (name, value) in changes {
         let after = step(name, value);
