@@ -213,6 +213,10 @@ fn every_shape_is_declared_and_reads_what_its_declaration_allows() {
         }
         for param in &declared.item.params {
             for literal in library.literals(&param.ty, &declared.prefix) {
+                // The one list that may not be empty.
+                if param.name == "exit_codes" && literal == "[]" {
+                    continue;
+                }
                 let planned = library.planned(declared, &[(&param.name, &literal)])[&param.name].clone();
                 let read = shape.read_with(&param.name, planned.clone());
                 assert_eq!(read.as_ref(), Ok(&planned), "{kind}.{} = {literal}, as the runtime reads it", param.name);
