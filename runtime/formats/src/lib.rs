@@ -8,6 +8,7 @@ mod fat;
 mod fields;
 mod gpt;
 mod identity;
+pub mod iso9660;
 pub mod qcow2;
 pub mod region;
 pub mod tar;

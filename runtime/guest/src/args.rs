@@ -115,6 +115,47 @@ pub struct WriteArgs {
     pub owner: String,
 }
 
+/// `restart`: starts the machine anew and waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartArgs {
+    /// In milliseconds: until the machine answers again.
+    #[serde(default = "ten_minutes")]
+    pub timeout: u64,
+}
+
+/// `wait`: until something is so in the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitArgs {
+    /// What is waited for.
+    pub until: For,
+    /// In milliseconds.
+    #[serde(default = "ten_minutes")]
+    pub timeout: u64,
+}
+
+/// What [`WaitArgs`] wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum For {
+    /// Something listens on a TCP port of the guest.
+    Port {
+        /// Its number.
+        port: u16,
+    },
+    /// A file or directory is there.
+    File {
+        /// Absolute in the guest.
+        path: String,
+    },
+    /// A script succeeds.
+    Command {
+        /// As `sh` takes it.
+        script: String,
+    },
+}
+
 fn root() -> String {
     "root".to_owned()
 }
@@ -129,6 +170,10 @@ fn slash() -> String {
 
 fn half_an_hour() -> u64 {
     30 * 60 * 1000
+}
+
+fn ten_minutes() -> u64 {
+    10 * 60 * 1000
 }
 
 fn zero() -> Vec<i32> {

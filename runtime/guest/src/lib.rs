@@ -1,4 +1,5 @@
-//! The steps that every channel can run: `sh`, `copy`, `write`.
+//! The steps that every channel can run: `sh`, `copy`, `write`, `restart`, `wait`; and what guests need besides: the
+//! agent's client, seeds for cloud-init, and what a dead guest died of.
 //!
 //! It knows what a step means (retries, exit codes, which file goes where) and says it to a [`Channel`]; it does not
 //! know what kind of machine is behind the channel, and nothing of layers and caching.
@@ -6,14 +7,18 @@
 pub mod agent;
 mod args;
 mod copy;
+pub mod diagnosis;
+mod restart;
+pub mod seed;
 mod sh;
 mod shape;
+mod wait;
 
 use imgc_backend::{BackendError, Channel, Cx, Exec};
 use imgc_plan::value::plain_record;
 use imgc_plan::{Node, Work};
 
-pub use args::{Cache, CopyArgs, Disconnect, ShArgs, Source, WriteArgs};
+pub use args::{Cache, CopyArgs, Disconnect, For, RestartArgs, ShArgs, Source, WaitArgs, WriteArgs};
 pub use shape::shapes;
 
 pub use imgc_backend::Output;
@@ -29,6 +34,8 @@ pub async fn run_step(node: &Node, channel: &mut dyn Channel, cx: &Cx, output: O
         "sh" => sh::run(&parse(node)?, &what, channel, cx, output).await,
         "copy" => channel.put(&copy::copy(&parse(node)?, &cx.package), cx).await,
         "write" => channel.put(&copy::write(&parse(node)?), cx).await,
+        "restart" => restart::run(&parse(node)?, &what, channel, cx, output).await,
+        "wait" => wait::run(&parse(node)?, &what, channel, cx, output).await,
         other => Err(BackendError::Internal { message: format!("no step of the kind `{other}`") }),
     }
 }
@@ -36,6 +43,12 @@ pub async fn run_step(node: &Node, channel: &mut dyn Channel, cx: &Cx, output: O
 /// How the program of a step is started; none for a step that starts none.
 pub fn environment(node: &Node) -> Option<Exec> {
     (node.kind == "sh").then(|| parse(node).ok().map(|args| sh::exec(&args))).flatten()
+}
+
+/// Whether a step restarts the machine, or may: something that machines without a boot of their own cannot.
+pub fn restarts(node: &Node) -> bool {
+    let expected = || parse::<ShArgs>(node).is_ok_and(|args| args.disconnect == Disconnect::Expected);
+    node.kind == "restart" || node.kind == "sh" && expected()
 }
 
 /// How people know the step: `sh "enable"`.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Program, Stream, Text};
 
 use crate::Output;
-use crate::args::ShArgs;
+use crate::args::{Disconnect, ShArgs};
+use crate::restart;
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -26,6 +27,9 @@ pub(crate) async fn run(
     }
     let exec = Wiped(exec);
     let exec = &exec.0;
+    if args.disconnect == Disconnect::Expected {
+        return expecting(exec, args, what, channel, cx, output).await;
+    }
     let mut pause = Duration::from_secs(1);
     for attempt in 1..=args.retries {
         let Err(failure) = once(exec, args, what, channel, cx, output).await else { return Ok(()) };
@@ -50,8 +54,28 @@ impl Drop for Wiped {
     }
 }
 
-/// What is run, but for the values of secrets.
+/// Runs a script that may restart the machine, and waits for it then. It is not tried again: who knows how far it came.
+async fn expecting(
+    exec: &Exec,
+    args: &ShArgs,
+    what: &str,
+    channel: &mut dyn Channel,
+    cx: &Cx,
+    output: Output<'_>,
+) -> Result<(), BackendError> {
+    let before = restart::boot_id(channel, cx).await?;
+    let went = match once(exec, args, what, channel, cx, output).await {
+        Ok(()) => false,
+        Err(BackendError::Disconnected { message, .. }) => {
+            output(Stream::Note, format!("{message}, as was expected\n").as_bytes());
+            true
+        }
+        Err(error) => return Err(error),
+    };
+    restart::after_expected(went, &before, what, Duration::from_millis(args.timeout), channel, cx).await
+}
 
+/// What is run, but for the values of secrets.
 pub(crate) fn exec(args: &ShArgs) -> Exec {
     Exec {
         program: Program::Script {

@@ -3,7 +3,7 @@
 use imgc_backend::Shape;
 use serde_json::json;
 
-use crate::{CopyArgs, ShArgs, WriteArgs};
+use crate::{CopyArgs, RestartArgs, ShArgs, WaitArgs, WriteArgs};
 
 /// Every step kind that [`crate::run_step`] runs.
 pub fn shapes() -> Vec<Shape> {
@@ -12,5 +12,7 @@ pub fn shapes() -> Vec<Shape> {
         Shape::of::<ShArgs>("sh", 1, json!({ "script": "true" })),
         Shape::of::<CopyArgs>("copy", 1, json!({ "src": file, "dest": "/a" })),
         Shape::of::<WriteArgs>("write", 1, json!({ "dest": "/a", "text": "" })),
+        Shape::of::<RestartArgs>("restart", 1, json!({})),
+        Shape::of::<WaitArgs>("wait", 1, json!({ "until": { "port": { "port": 22 } } })),
     ]
 }

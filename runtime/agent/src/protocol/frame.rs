@@ -89,12 +89,18 @@ impl Parser {
 
     fn skip_to_mark(&mut self) {
         let rest = self.buffer.get(self.start..).unwrap_or_default();
-        // A part of the mark at the very end may become a whole one.
-        let found = rest.windows(MARK.len()).position(|window| window == MARK);
-        self.start += found.unwrap_or_else(|| {
-            let tail = (1..MARK.len()).rev().find(|length| rest.ends_with(MARK.get(..*length).unwrap_or_default()));
-            rest.len() - tail.unwrap_or(0)
-        });
+        // A part of the mark at the very end may become a whole one, so it counts.
+        let mut at = 0;
+        while let Some(found) = rest.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == MARK[0])) {
+            at += found;
+            let here = rest.get(at..).unwrap_or_default();
+            if here.iter().zip(MARK).all(|(found, mark)| *found == mark) {
+                self.start += at;
+                return;
+            }
+            at += 1;
+        }
+        self.start += rest.len();
     }
 }
 

@@ -81,6 +81,15 @@ impl Backend for Rootfs {
                 fault: Fault::Environment,
             });
         }
+        if imgc_guest::restarts(node) {
+            return Err(Refusal {
+                message: "a root file system has no boot of its own and cannot restart".to_owned(),
+                help: Some(
+                    "leave the step out, or build the image on a virtual machine, such as `qemu.disk`".to_owned(),
+                ),
+                fault: Fault::Program,
+            });
+        }
         artifact::refuse(node)?;
         let missing = |need: &&Need| need.kinds.contains(&node.kind.as_str()) && !is_there(need.program);
         if let Some(need) = self.offers().needs.iter().find(missing) {

@@ -5,5 +5,6 @@
 mod compare;
 mod disk;
 mod ext4;
+mod iso9660;
 mod oracle;
 mod tar;

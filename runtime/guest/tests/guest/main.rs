@@ -5,3 +5,4 @@
 
 mod agent;
 mod bed;
+mod diagnosis;
