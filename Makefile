@@ -46,3 +46,4 @@ bench: toolchain
 	@scripts/setup.sh test
 	cargo build --release --locked -p imgc
 	cargo bench --locked -p imgc --bench peers
+	IMGC_FAULT_KILLS=1000 cargo test --locked -p imgc --test faults random_kills -- --nocapture

@@ -20,6 +20,8 @@ mod explain;
 mod graph;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/streams.rs"]
+mod streams;
 
 /// Typical calls with their whole output.
 #[test]

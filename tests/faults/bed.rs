@@ -157,7 +157,7 @@ impl Bed {
         left.extend(
             entries(Path::new("/run"))
                 .iter()
-                .filter(|path| path.to_string_lossy().contains("imgc"))
+                .filter(|path| path.to_string_lossy().contains("imgc") && !path.to_string_lossy().contains("-test"))
                 .map(|path| path.display().to_string()),
         );
         left

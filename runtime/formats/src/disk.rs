@@ -18,7 +18,7 @@ use crate::fat::{self, FatError, FatOptions};
 use crate::gpt::{self, Partition};
 use crate::identity::{self, Uuid};
 use crate::qcow2;
-use crate::region::Region;
+use crate::region::{Cancel, Region};
 use crate::tree::{Content, FileTree, Node, NodeKind, TreeError};
 
 /// How the disk is written.
@@ -54,6 +54,8 @@ pub struct DiskSpec<'a> {
     pub seed: Digest,
     /// What the root file system holds.
     pub tree: FileTree,
+    /// Ends the making: what was written by then goes.
+    pub cancel: Cancel<'a>,
 }
 
 /// Why there is no disk.
@@ -194,16 +196,18 @@ pub fn build(spec: &DiskSpec<'_>, out: &Path) -> Result<(), DiskError> {
         epoch: spec.epoch,
         hidden_sectors: u32::try_from(parts.esp.start / gpt::SECTOR).unwrap_or_default(),
     };
-    fat::write(&esp_files, &options, parts.esp.region(raw.as_file())).map_err(|error| from_fat(error, &writing()))?;
+    fat::write(&esp_files, &options, parts.esp.region(raw.as_file()).until(spec.cancel))
+        .map_err(|error| from_fat(error, &writing()))?;
     let options = Ext4Options { uuid: ids.root.file_system.0, hash_seed: ids.hash_seed.0, epoch: spec.epoch };
-    ext4::write(tree, &options, parts.root.region(raw.as_file()))
+    ext4::write(tree, &options, parts.root.region(raw.as_file()).until(spec.cancel))
         .map_err(|error| from_ext4(error, parts.esp.len, &writing()))?;
 
     let whole = match spec.format {
         DiskFormat::Raw => raw,
         DiskFormat::Qcow2 => {
             let packed = temporary(out)?;
-            qcow2::write(raw.as_file(), spec.size, packed.as_file()).map_err(DiskError::io(writing()))?;
+            qcow2::write_until(raw.as_file(), spec.size, packed.as_file(), spec.cancel)
+                .map_err(DiskError::io(writing()))?;
             packed
         }
     };

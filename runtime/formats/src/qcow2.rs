@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::fields::{low32, put, put32_be, put64_be};
-use crate::region::is_zero;
+use crate::region::{Cancel, is_zero};
 
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
 const CLUSTER_BITS: u32 = 16;
@@ -25,9 +25,14 @@ const CHUNK: usize = 16 * CLUSTER_LEN;
 /// # Errors
 /// Reading or writing failed.
 pub fn write(raw: &File, size: u64, out: &File) -> io::Result<()> {
+    write_until(raw, size, out, Cancel::NEVER)
+}
+
+/// As [`write`], until it is cancelled.
+pub(crate) fn write_until(raw: &File, size: u64, out: &File, cancel: Cancel<'_>) -> io::Result<()> {
     let tables = size.div_ceil(CLUSTER * TABLE);
     // Header, first-level table, then tables and data as they come, then the reference counts.
-    let mut image = Image { out, next: 1 + (tables * 8).div_ceil(CLUSTER) };
+    let mut image = Image { out, cancel, next: 1 + (tables * 8).div_ceil(CLUSTER) };
     let mut first_level = Vec::new();
     let mut chunk = vec![0; CHUNK];
     for table in 0..tables {
@@ -44,6 +49,7 @@ pub fn write(raw: &File, size: u64, out: &File) -> io::Result<()> {
 
 struct Image<'a> {
     out: &'a File,
+    cancel: Cancel<'a>,
     /// The first cluster that is not in use.
     next: u64,
 }
@@ -60,6 +66,7 @@ impl Image<'_> {
         let mut table: Option<(u64, Vec<u8>)> = None;
         let mut at = start;
         while let Some(data) = next_data(raw, at, end) {
+            self.cancel.check()?;
             // Whole clusters, counted from the start of the table.
             let from = data - (data - start) % CLUSTER;
             let len = usize::try_from(end - from).unwrap_or(CHUNK).min(CHUNK);

@@ -8,18 +8,46 @@ use std::os::unix::fs::FileExt;
 const GRAIN: usize = 4096;
 static ZEROS: [u8; GRAIN] = [0; GRAIN];
 
+/// Whether whoever wants the output still wants it: asked before each write.
+#[derive(Clone, Copy)]
+pub struct Cancel<'a>(pub &'a (dyn Fn() -> bool + Sync));
+
+impl Cancel<'_> {
+    /// Nobody ever gives up.
+    pub const NEVER: Cancel<'static> = Cancel(&|| false);
+
+    /// # Errors
+    /// [`io::ErrorKind::Interrupted`] once it was cancelled.
+    pub(crate) fn check(self) -> io::Result<()> {
+        if (self.0)() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+impl std::fmt::Debug for Cancel<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cancel")
+    }
+}
+
 /// `len` bytes of `file` from `start` on; they must be zero (a hole) before the first write.
 #[derive(Debug, Clone, Copy)]
 pub struct Region<'a> {
     file: &'a File,
     start: u64,
     len: u64,
+    cancel: Cancel<'a>,
 }
 
 impl<'a> Region<'a> {
     /// The part `start..start + len` of a file that reads as zeros there.
     pub fn new(file: &'a File, start: u64, len: u64) -> Self {
-        Self { file, start, len }
+        Self { file, start, len, cancel: Cancel::NEVER }
+    }
+
+    /// The same region, whose writes fail once they are cancelled.
+    #[must_use]
+    pub fn until(self, cancel: Cancel<'a>) -> Self {
+        Self { cancel, ..self }
     }
 
     /// In bytes.
@@ -34,6 +62,7 @@ impl<'a> Region<'a> {
 
     /// Writes `bytes` at offset `at`, leaving holes where they are zero.
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.cancel.check()?;
         let end = at.checked_add(bytes.len() as u64);
         if end.is_none_or(|end| end > self.len) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a write past the end of the partition"));

@@ -12,6 +12,7 @@
 //! scratch/  locks/  quarantine/
 //! ```
 
+mod chunks;
 mod collect;
 mod error;
 pub mod fault;
@@ -34,6 +35,7 @@ mod store;
 pub mod tree;
 mod verify;
 
+pub use chunks::Pushed;
 pub use collect::{Removed, Selection, Trimmed, Usage, default_budget};
 pub use error::{Note, StoreError};
 pub use filesystem::FileSystem;

@@ -43,7 +43,28 @@ pub enum Durable {
 /// Writes a small file so that a reader sees either the old or the new one. The directory must exist. What killed
 /// processes left of earlier attempts at the same file goes.
 pub fn write_file(path: &Path, bytes: &[u8], durable: Durable) -> Result<(), StoreError> {
+    /// Whoever writes the same file removes what seems dead, which a file is in the moment between its making and its
+    /// locking; that moment is not met so often in a row.
+    const ATTEMPTS: usize = 100;
     remove_stale(path);
+    let mut written = write_once(path, bytes, durable);
+    for _ in 1..ATTEMPTS {
+        match &written {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => {
+                written = write_once(path, bytes, durable);
+            }
+            Ok(()) | Err(_) => break,
+        }
+    }
+    written.map_err(StoreError::io("write", path))?;
+    fail_point!("file.there");
+    match path.parent() {
+        Some(folder) if durable == Durable::Now => sync(folder),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn write_once(path: &Path, bytes: &[u8], durable: Durable) -> io::Result<()> {
     let temporary = temporary_beside(path);
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
@@ -56,16 +77,11 @@ pub fn write_file(path: &Path, bytes: &[u8], durable: Durable) -> Result<(), Sto
         fail_point!("file.written");
         std::fs::rename(&temporary, path)
     };
-    let written = write().map_err(StoreError::io("write", path));
+    let written = write();
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
-    written?;
-    fail_point!("file.there");
-    match path.parent() {
-        Some(folder) if durable == Durable::Now => sync(folder),
-        Some(_) | None => Ok(()),
-    }
+    written
 }
 
 /// Removes the temporary files that killed processes left beside `path`, where it was to appear.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use imgc_backend::{Artifact, ArtifactInput, BackendError, Cx, Fault, ImageConfig, Layer, LayerId, Refusal, Shape};
 use imgc_formats::disk::{self, Boot, DiskError, DiskFormat, DiskSpec};
+use imgc_formats::region::Cancel;
 use imgc_formats::tree::FileTree;
 use imgc_oci::{ArchiveLayer, ArchiveSpec, Reference, RunConfig, archive};
 use imgc_plan::value::plain_record;
@@ -14,6 +15,7 @@ use imgc_store::{LayerTree, Merged, Scratch, Store};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::errors;
 
@@ -100,6 +102,7 @@ pub(crate) fn make(store: &Store, node: &Node, inputs: &[ArtifactInput], cx: &Cx
         layer,
         trees: trees(store, layer)?,
         scratch: store.scratch("artifact").map_err(errors::store)?,
+        cancel: &cx.cancel,
     };
     match node.kind.as_str() {
         "oci.archive" => made.archive(),
@@ -123,6 +126,7 @@ struct Making<'a> {
     layer: &'a Layer,
     trees: Vec<LayerTree>,
     scratch: Scratch,
+    cancel: &'a CancellationToken,
 }
 
 impl Making<'_> {
@@ -175,9 +179,14 @@ impl Making<'_> {
             epoch: self.layer.epoch,
             seed: Digest::of(seed.as_bytes()),
             tree,
+            cancel: Cancel(&|| self.cancel.is_cancelled()),
         };
         let out = self.scratch.path().join("disk");
-        disk::build(&spec, &out).map_err(of_disk)?;
+        let built = disk::build(&spec, &out);
+        if built.is_err() && self.cancel.is_cancelled() {
+            return Err(BackendError::Interrupted);
+        }
+        built.map_err(of_disk)?;
         self.keep(&out, None, disk_usage(&args.format))
     }
 

@@ -7,6 +7,7 @@ mod caching;
 mod failing;
 mod fake;
 mod far;
+mod journal;
 mod outputs;
 mod policies;
 mod random;

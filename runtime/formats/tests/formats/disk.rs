@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use imgc_formats::disk::{self, Boot, DiskError, DiskFormat, DiskSpec};
+use imgc_formats::region::Cancel;
 use imgc_formats::tree::{Content, FileTree, Node, NodeKind};
 use imgc_plan::{Digest, Platform};
 use imgc_store::TreePath;
@@ -38,7 +39,16 @@ fn bootable() -> FileTree {
 fn build(tree: FileTree, size: u64, format: DiskFormat, out: &Path) -> Result<(), DiskError> {
     let platform: Platform = "linux(debian)/amd64".parse().unwrap();
     let seed = Digest::of(b"seed");
-    let spec = DiskSpec { size, format, boot: Boot::Uefi, platform: &platform, epoch: 1_700_000_000, seed, tree };
+    let spec = DiskSpec {
+        size,
+        format,
+        boot: Boot::Uefi,
+        platform: &platform,
+        epoch: 1_700_000_000,
+        seed,
+        tree,
+        cancel: Cancel::NEVER,
+    };
     disk::build(&spec, out)
 }
 
@@ -192,6 +202,38 @@ fn errors_say_what_to_do() {
     let tree = FileTree::new(BTreeMap::new(), 0).unwrap();
     let seed = Digest::of(b"");
     let format = DiskFormat::Raw;
-    let spec = DiskSpec { size: MIB, format, boot: Boot::Uefi, platform: &platform, epoch: 0, seed, tree };
+    let spec = DiskSpec {
+        size: MIB,
+        format,
+        boot: Boot::Uefi,
+        platform: &platform,
+        epoch: 0,
+        seed,
+        tree,
+        cancel: Cancel::NEVER,
+    };
     assert!(matches!(disk::build(&spec, &out), Err(DiskError::Platform { .. })));
+}
+
+#[test]
+fn a_disk_that_nobody_wants_any_more_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("disk.raw");
+    let platform: Platform = "linux/amd64".parse().unwrap();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    // Wanted for the first few writes.
+    let gone = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 3;
+    let spec = DiskSpec {
+        size: 512 * MIB,
+        format: DiskFormat::Qcow2,
+        boot: Boot::Uefi,
+        platform: &platform,
+        epoch: 0,
+        seed: Digest::of(b""),
+        tree: bootable(),
+        cancel: Cancel(&gone),
+    };
+    assert!(disk::build(&spec, &out).is_err());
+    assert!(asked.into_inner() > 3);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

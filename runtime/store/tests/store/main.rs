@@ -7,6 +7,7 @@
     reason = "a helper of tests that fails is a failing test"
 )]
 
+mod chunks;
 mod collect;
 mod index;
 mod layers;
