@@ -104,9 +104,9 @@ fn names(makers: &Makers, entry: &IndexEntry) -> String {
 
 fn remove(store: &Store, args: &CacheRmArgs, places: &Places, terminal: &Terminal) -> Outcome {
     let selection = if args.all { Selection::All } else { Selection::Entries(named(store, &args.what)?) };
-    let removed = store.remove(&selection).map_err(|error| store_failure(&error))?;
-    // A record says that nothing is to be done: after this there is.
+    // A record says that nothing is to be done: after this there is, also where this is killed half-way.
     forget(&places.store.join("applied"))?;
+    let removed = store.remove(&selection).map_err(|error| store_failure(&error))?;
     say_removed(&removed, args.format.format, terminal);
     Ok(Exit::Done)
 }
@@ -133,11 +133,9 @@ fn collect(store: Store, args: &CacheGcArgs, places: &Places, cx: &Context) -> O
         Some(budget) => budget,
         None => imgc_store::default_budget(&store).map_err(|error| store_failure(&error))?,
     };
+    forget(&places.store.join("applied"))?;
     match store.trim(budget, &[]).map_err(|error| store_failure(&error))? {
         Trimmed::Done(removed) => {
-            if removed.entries > 0 {
-                forget(&places.store.join("applied"))?;
-            }
             say_removed(&removed, args.format.format, &cx.terminal);
             Ok(Exit::Done)
         }

@@ -48,7 +48,7 @@ pub use object::{Hashed, Object, hash_file};
 pub use process::Process;
 pub use publisher::{NewEntry, NewSpec, Publisher};
 pub use remove::remove_tree;
-pub use scratch::{Scratch, Swept};
+pub use scratch::{Scratch, Swept, is_swept};
 pub use stat_cache::{FileStamp, StatCache};
 pub use store::Store;
 pub use tree::{Entry, EntryKind, Manifest, TreePath};

@@ -127,15 +127,8 @@ impl Store {
 
     /// The scratch of dead owners, which [`Store::sweep`] removes. Changes nothing.
     pub fn abandoned(&self) -> Vec<PathBuf> {
-        let folder = self.layout().folder("scratch");
-        let mut found: Vec<PathBuf> = children(&folder);
-        found.retain(|path| {
-            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
-            let Some(owner) = owner_of(path).filter(|_| !is_lock) else { return false };
-            // One whose lock is missing is dead too.
-            let lock = std::fs::File::open(folder.join(format!("{owner}.lock")));
-            lock.map_or(true, |lock| lock.try_lock().is_ok())
-        });
+        let mut found = abandoned(&self.layout().folder("scratch"));
+        found.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
         found.sort();
         found
     }
@@ -167,6 +160,23 @@ impl Store {
         self.sweep_leases();
         Ok(swept)
     }
+}
+
+/// Whether dead processes left nothing in the scratch of the store at `root`, which need not be open. Cheap.
+pub fn is_swept(root: &Path) -> bool {
+    abandoned(&root.join("scratch")).is_empty()
+}
+
+/// What dead owners have in a scratch folder, their locks included.
+fn abandoned(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = children(folder);
+    found.retain(|path| {
+        let Some(owner) = owner_of(path) else { return false };
+        // One whose lock is missing is dead too.
+        let lock = std::fs::File::open(folder.join(format!("{owner}.lock")));
+        lock.map_or(true, |lock| lock.try_lock().is_ok())
+    });
+    found
 }
 
 /// An error with its causes, on one line.
