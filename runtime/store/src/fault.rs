@@ -21,15 +21,16 @@ pub use points::reached;
 
 #[cfg(debug_assertions)]
 mod points {
+    use std::fs::File;
     use std::io::Write as _;
-    use std::path::PathBuf;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     /// What the environment asks for.
     struct Faults {
-        trace: Option<PathBuf>,
+        /// Opened at the first place: the first process of a step cannot see the path any more once it has its root.
+        trace: Option<File>,
         at: Option<At>,
     }
 
@@ -47,7 +48,8 @@ mod points {
 
     impl Faults {
         fn of_environment() -> Option<Self> {
-            let trace = std::env::var_os("IMGC_FAULT_TRACE").map(PathBuf::from);
+            let trace = std::env::var_os("IMGC_FAULT_TRACE")
+                .and_then(|path| std::fs::OpenOptions::new().append(true).open(path).ok());
             let at = std::env::var("IMGC_FAULT_AT").ok().and_then(|text| At::parse(&text));
             (trace.is_some() || at.is_some()).then_some(Self { trace, at })
         }
@@ -70,11 +72,9 @@ mod points {
     pub fn reached(name: &str) {
         static FAULTS: OnceLock<Option<Faults>> = OnceLock::new();
         let Some(faults) = FAULTS.get_or_init(Faults::of_environment) else { return };
-        if let Some(trace) = &faults.trace
-            && let Ok(mut file) = std::fs::OpenOptions::new().append(true).open(trace)
-        {
+        if let Some(mut trace) = faults.trace.as_ref() {
             // One write, which pipes keep whole.
-            let _ = file.write_all(format!("{} {name}\n", std::process::id()).as_bytes());
+            let _ = trace.write_all(format!("{} {name}\n", std::process::id()).as_bytes());
         }
         let Some(at) = faults.at.as_ref().filter(|at| at.name == name) else { return };
         if at.left.fetch_sub(1, Ordering::Relaxed) != 1 {
