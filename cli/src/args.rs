@@ -206,6 +206,9 @@ pub(crate) struct ApplyArgs {
     /// Runs every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Boots virtual machines instead of resuming them; what is built is the same
+    #[arg(long)]
+    pub(crate) cold: bool,
     /// Goes on with what does not depend on a step that failed
     #[arg(long)]
     pub(crate) keep_going: bool,

@@ -28,9 +28,11 @@ use crate::exit::{Exit, Failure};
 use crate::terminal::{Style, Terminal, paint};
 
 fn main() -> ExitCode {
-    // The keeper of a step is this same program; it must not do anything else first.
-    if std::env::args_os().nth(1).is_some_and(|first| first == imgc_rootfs::step_init::ARGUMENT) {
-        return imgc_rootfs::step_init::main();
+    // The keepers of steps and of virtual machines are this same program; they must not do anything else first.
+    match std::env::args_os().nth(1) {
+        Some(first) if first == imgc_rootfs::step_init::ARGUMENT => return imgc_rootfs::step_init::main(),
+        Some(first) if first == imgc_qemu::keeper::ARGUMENT => return imgc_qemu::keeper::main(),
+        _ => {}
     }
     report_panics();
     let cli = match Cli::try_parse() {

@@ -142,6 +142,7 @@ impl Package {
             registry_mirrors: said.mirrors.registry.clone(),
             epoch: said.epoch,
             max_chain: None,
+            cold: false,
         };
         if let Some(mirror) = env_text("IMGC_DEBIAN_MIRROR") {
             settings.debian_mirrors.insert("*".to_owned(), mirror);

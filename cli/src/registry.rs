@@ -5,12 +5,13 @@ use std::sync::Arc;
 use imgc_backend::{Backend, BackendError, Channel, Cx, Need, Output};
 use imgc_engine::{Backends, StepEnvironment, StepRunner};
 use imgc_plan::Node;
+use imgc_qemu::Qemu;
 use imgc_rootfs::Rootfs;
 use imgc_store::Store;
 
 /// All backends.
 pub(crate) fn backends(store: &Arc<Store>) -> Backends {
-    let all: [Arc<dyn Backend>; 1] = [Arc::new(Rootfs::new(store.clone()))];
+    let all: [Arc<dyn Backend>; 2] = [Arc::new(Rootfs::new(store.clone())), Arc::new(Qemu::new(store.clone()))];
     all.into_iter().map(|backend| (backend.offers().backend, backend)).collect()
 }
 

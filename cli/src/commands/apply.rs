@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use imgc_backend::{Cx, Fault};
+use imgc_backend::{Cx, Fault, Settings};
 use imgc_compiler::Sources;
 use imgc_engine::{
     Applied, ApplyError, CacheUse, Estimate, LockChange, LockMode, Options, Outcome as NodeEnd, Run, Selection,
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ApplyArgs, cx: &Context) -> Outcome {
     if let Some(exit) = job.fast_path() {
         return Ok(exit);
     }
-    let settings = job.package.settings();
+    let settings = Settings { cold: job.args.cold, ..job.package.settings() };
     let session = Session::open(job.package.clone(), &job.places, settings, cx)?;
     let began = SystemTime::now();
     let arguments = Arguments::read(&job.said)?;

@@ -42,6 +42,8 @@ pub struct Settings {
     pub epoch: Option<i64>,
     /// At most so many layers in a chain before it is flattened.
     pub max_chain: Option<usize>,
+    /// Machines start from their disks alone, as if nothing had been kept of their memory.
+    pub cold: bool,
 }
 
 impl Cx {

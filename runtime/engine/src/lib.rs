@@ -69,3 +69,18 @@ pub struct Engine {
     /// A stable id of the package (its canonical path): what executed specs are remembered under.
     pub package: String,
 }
+
+impl Engine {
+    /// The backend that does what a node says: the one it names; for an artifact that this one does not make, such as a
+    /// disk in another format, the one that does.
+    pub fn backend(&self, node: &imgc_plan::Node) -> Option<&Arc<dyn imgc_backend::Backend>> {
+        let named = self.backends.get(node.backend.as_str())?;
+        let makes = |backend: &&Arc<dyn imgc_backend::Backend>| {
+            backend.offers().artifacts.iter().any(|kind| kind.name == node.kind)
+        };
+        match node.work {
+            imgc_plan::Work::Artifact(_) if !makes(&named) => self.backends.values().find(makes).or(Some(named)),
+            imgc_plan::Work::Artifact(_) | imgc_plan::Work::Source(_) | imgc_plan::Work::Step(_) => Some(named),
+        }
+    }
+}

@@ -31,7 +31,7 @@ fn refusal(engine: &Engine, node: &Node, id: NodeId) -> Option<Refused> {
     let refused = |message: String, help: Option<String>, fault: Fault| {
         Some(Refused { node: id, address: node.address.clone(), message, help, fault })
     };
-    let offered = engine.backends.get(node.backend.as_str()).and_then(|backend| {
+    let offered = engine.backend(node).and_then(|backend| {
         let offers = backend.offers();
         let kinds = match node.work {
             Work::Source(_) => &offers.sources,

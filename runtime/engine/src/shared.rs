@@ -54,7 +54,7 @@ impl Shared {
     }
 
     pub(crate) fn backend(&self, node: &Node) -> Result<&Arc<dyn Backend>, BackendError> {
-        self.engine.backends.get(node.backend.as_str()).ok_or_else(|| BackendError::Internal {
+        self.engine.backend(node).ok_or_else(|| BackendError::Internal {
             message: format!("no backend is named `{}`, which nothing refused", node.backend),
         })
     }

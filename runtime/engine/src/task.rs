@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imgc_backend::{ArtifactInput, BackendError, Event, Layer, MachineSpec};
-use imgc_plan::{Fingerprint, Node, NodeId, Source, Spec, State, fingerprint, fingerprint_of, node::Work, spec_of};
+use imgc_backend::{Artifact, ArtifactInput, BackendError, Event, Layer, MachineSpec};
+use imgc_plan::{
+    FileRef, Fingerprint, Node, NodeId, Source, Spec, State, Value, fingerprint, fingerprint_of, node::Work, spec_of,
+};
 use imgc_store::{Lease, NewEntry};
 
 use crate::executor::{Ran, Stand};
@@ -261,7 +263,21 @@ impl Task {
             help: Some("run `imgc plan` or `imgc update` to pin it in imgc.lock".to_owned()),
         })?;
         let cx = shared.cx.for_node(self.node);
-        shared.backend(node)?.import(node, locked, &cx).await
+        let mut node = node.clone();
+        node.args = node.args.into_iter().map(|(name, value)| (name, self.as_file(value))).collect();
+        shared.backend(&node)?.import(&node, locked, &cx).await
+    }
+
+    /// An artifact that a source stands on is a file for it, as one of the package is.
+    fn as_file(&self, value: Value) -> Value {
+        let Value::Node(of) = value else { return value };
+        match self.input(of).map(|input| &*input.result) {
+            Some(NodeResult::Artifact(Artifact { path: Some(path), digest, size, .. })) => {
+                let path = path.display().to_string();
+                Value::File(FileRef { path, digest: *digest, mode: 0o644, size: *size })
+            }
+            Some(NodeResult::Artifact(_) | NodeResult::Layer(_) | NodeResult::Passed(_)) | None => Value::Node(of),
+        }
     }
 
     async fn step(

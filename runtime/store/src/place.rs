@@ -98,6 +98,12 @@ pub fn remove_stale(path: &Path) {
     }
 }
 
+/// Makes `to`, which must not exist, a file of its own with the bytes of `from`: a reflink where the file system can, else
+/// a copy that keeps holes. Waits for no disk.
+pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    clone_or_copy(from, to)
+}
+
 /// Makes a file under a temporary name and gives it its own when it is complete.
 fn appear(dest: &Path, make: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let temporary = temporary_beside(dest);

@@ -1,0 +1,107 @@
+//! `disk.convert`: disks in the formats that others read, from images of this backend and from disks of any.
+
+use std::sync::Arc;
+
+use imgc_backend::{Artifact, ArtifactInput, BackendError, Cx, Layer, MachineSpec};
+use imgc_plan::value::plain_record;
+use imgc_plan::{Digest, Node};
+use imgc_store::{Object, Scratch, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Image;
+use crate::detail::Detail;
+use crate::machine::QemuMachine;
+use crate::record::{Firmware, Machine};
+use crate::{errors, images};
+
+/// The arguments of `disk.convert`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConvertArgs {
+    pub(crate) of: u32,
+    pub(crate) format: String,
+    #[serde(default)]
+    pub(crate) file: Option<String>,
+}
+
+/// Makes an artifact.
+pub(crate) async fn make(
+    store: &Arc<Store>,
+    node: &Node,
+    inputs: &[ArtifactInput],
+    cx: &Cx,
+) -> Result<Artifact, BackendError> {
+    if node.kind != "disk.convert" {
+        return Err(BackendError::Internal { message: format!("no artifact of the kind `{}`", node.kind) });
+    }
+    let args: ConvertArgs =
+        serde_json::from_value(plain_record(&node.args)).map_err(|error| errors::arguments(&node.address, &error))?;
+    let scratch = store.scratch("convert").map_err(errors::store)?;
+    let out = scratch.path().join("disk");
+    match inputs {
+        [ArtifactInput::Layer(layer)] => {
+            let (chain, of_guest) = shut_down(store, node, layer, cx).await?;
+            images::flatten(store, &chain, &args.format, &out, cx).await?;
+            drop(of_guest);
+            keep(store, scratch, usage(layer, &args.format)).await
+        }
+        [ArtifactInput::Artifact(disk)] => {
+            let path = disk.path.clone().ok_or_else(|| BackendError::Program {
+                message: format!("`{}` is made of something that is no file", node.address),
+                help: Some("name a disk".to_owned()),
+            })?;
+            let info = images::info(store, &path, None, cx).await?;
+            images::refuse_strange(&info, "the disk")?;
+            let image = Image { path, format: info.format };
+            images::flatten(store, &[image], &args.format, &out, cx).await?;
+            keep(store, scratch, Vec::new()).await
+        }
+        _ => Err(BackendError::Internal { message: format!("{} is made of one disk", node.address) }),
+    }
+}
+
+/// Takes a guest up once more, cleans it and shuts it down.
+async fn shut_down(
+    store: &Arc<Store>,
+    node: &Node,
+    layer: &Layer,
+    cx: &Cx,
+) -> Result<(Vec<Image>, Option<Scratch>), BackendError> {
+    let detail = Detail::of(layer);
+    if layer.chain.len() == 1 {
+        // Nothing ran in it: the disk is what its source gave.
+        return Ok((images::objects(store, &layer.chain, &detail.base)?, None));
+    }
+    let spec =
+        MachineSpec { platform: node.platform.clone(), image: node.address.0.clone(), machine: detail.machine.clone() };
+    let (machine, _) = QemuMachine::open(store, layer, &spec, cx).await?;
+    let (chain, scratch) = machine.shut_down(cx).await?;
+    Ok((chain, Some(scratch)))
+}
+
+async fn keep(store: &Arc<Store>, scratch: Scratch, usage: Vec<String>) -> Result<Artifact, BackendError> {
+    let store = Arc::clone(store);
+    let keep = move || store.insert_file(&scratch.path().join("disk")).map_err(errors::store);
+    let object: Object = tokio::task::spawn_blocking(keep).await.map_err(errors::panicked)??;
+    let digest: Digest = object.digest;
+    let (sha256, size) = (Some(object.sha256), object.size);
+    Ok(Artifact { path: Some(object.path), digest, sha256, size, id: None, usage })
+}
+
+/// How to start the disk by hand.
+fn usage(layer: &Layer, format: &str) -> Vec<String> {
+    let machine = Machine::read(&Detail::of(layer).machine).unwrap_or_default();
+    let firmware = match machine.firmware {
+        Firmware::Bios => "",
+        Firmware::Uefi | Firmware::UefiSecure => {
+            " -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"
+        }
+    };
+    let format = if format == "vhd" { "vpc" } else { format };
+    let memory = machine.memory >> 20;
+    vec![format!(
+        "qemu-system-x86_64 -M {} -m {memory} -nographic -snapshot{firmware} -drive \
+         file={{file}},format={format},if=virtio -nic user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:2222-:22",
+        machine.board("amd64")
+    )]
+}

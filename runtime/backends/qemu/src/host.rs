@@ -1,0 +1,166 @@
+//! What this host has to run guests with: programs, firmware, accelerators; and what each QEMU was seen to be able to.
+//!
+//! Nothing is believed because it is there: `/dev/kvm` may exist and not work, and a QEMU may know a capability by name
+//! only. A guest that is tried out says it. What was seen is remembered for as long as the program and the boot of the
+//! host are the same.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use imgc_backend::{BackendError, Fault, Refusal};
+use imgc_plan::{Digest, Platform};
+use imgc_store::Store;
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Accelerator, Firmware, Machine};
+use crate::{memory, probe};
+
+/// A QEMU of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) program: PathBuf,
+    /// Names this very program: its path, size and time.
+    pub(crate) build: String,
+}
+
+/// The files that a UEFI machine boots by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Firmwares {
+    pub(crate) code: PathBuf,
+    pub(crate) vars: PathBuf,
+    pub(crate) secure: bool,
+}
+
+/// What a QEMU was seen to be able to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// What runs guests here.
+    pub(crate) accelerator: Accelerator,
+    /// Why it is not the one that one would expect; to be said once.
+    pub(crate) why: Option<String>,
+    /// Whether memory parts work, and if not why.
+    pub(crate) memory: Result<Keeping, String>,
+}
+
+/// In which ways a QEMU keeps the memory of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keeping {
+    /// RAM that does not change its place is saved at a fixed place of the file (`mapped-ram`, QEMU 9).
+    pub(crate) mapped: bool,
+}
+
+impl Host {
+    /// The QEMU for guests of a platform.
+    pub(crate) fn find(platform: &Platform) -> Result<Self, Refusal> {
+        let (name, package) = match platform.arch.as_str() {
+            "amd64" => ("qemu-system-x86_64", "qemu-system-x86"),
+            "arm64" => ("qemu-system-aarch64", "qemu-system-arm"),
+            "386" => ("qemu-system-i386", "qemu-system-x86"),
+            "riscv64" => ("qemu-system-riscv64", "qemu-system-misc"),
+            other => {
+                return Err(Refusal {
+                    message: format!("the qemu backend has no machine for {other}"),
+                    help: Some("it has amd64, 386, arm64 and riscv64".to_owned()),
+                    fault: Fault::Program,
+                });
+            }
+        };
+        let program = find_program(name).ok_or_else(|| missing(name, package))?;
+        let meta = std::fs::metadata(&program).map_err(|error| Refusal {
+            message: format!("cannot look at {}: {error}", program.display()),
+            help: None,
+            fault: Fault::Environment,
+        })?;
+        let build = format!("{} {} {}.{}", program.display(), meta.size(), meta.mtime(), meta.mtime_nsec());
+        Ok(Self { program, build })
+    }
+
+    /// What it was seen to be able to; looks now where it was not seen since the host booted.
+    pub(crate) async fn seen(&self, store: &Store, platform: &Platform) -> Result<Seen, BackendError> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let key = Digest::of(format!("imgc 1 probe\n{}\n{}\n{}", self.build, boot.trim(), platform.arch).as_bytes());
+        let file = memory::folder(store)?.join(format!("probe-{}.json", key.short()));
+        if let Ok(text) = std::fs::read(&file)
+            && let Ok(seen) = serde_json::from_slice(&text)
+        {
+            return Ok(seen);
+        }
+        let seen = probe::look(self, store, platform).await?;
+        // What cannot be remembered is looked at again the next time.
+        if let Ok(text) = serde_json::to_vec(&seen) {
+            let _ = std::fs::write(&file, text);
+        }
+        Ok(seen)
+    }
+}
+
+/// The firmware that a machine asks for; none for a BIOS, which QEMU brings along.
+pub(crate) fn firmware(machine: &Machine, platform: &Platform) -> Result<Option<Firmwares>, Refusal> {
+    let secure = match machine.firmware {
+        Firmware::Bios => return Ok(None),
+        Firmware::Uefi => false,
+        Firmware::UefiSecure => true,
+    };
+    let found = places(platform, secure).find(|files| files.code.is_file() && files.vars.is_file());
+    found.map(Some).ok_or_else(|| Refusal {
+        message: "this machine boots by UEFI, and no OVMF firmware was found".to_owned(),
+        help: Some(
+            "install it: `sudo apt-get install ovmf`; or name its two files in IMGC_OVMF: `CODE.fd:VARS.fd`".to_owned(),
+        ),
+        fault: Fault::Environment,
+    })
+}
+
+/// Where UEFI firmware may be: what the environment names, then where distributions put it.
+fn places(platform: &Platform, secure: bool) -> impl Iterator<Item = Firmwares> {
+    let named = std::env::var("IMGC_OVMF").ok().and_then(|both| {
+        let (code, vars) = both.split_once(':')?;
+        Some(Firmwares { code: code.into(), vars: vars.into(), secure })
+    });
+    let pairs: &[(&str, &str)] = match (platform.arch.as_str(), secure) {
+        ("amd64", false) => &[
+            ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+            ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+            ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+            ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+            ("/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"),
+        ],
+        ("amd64", true) => &[
+            ("/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"),
+            ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+            ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"),
+        ],
+        ("arm64", _) => &[("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd")],
+        _ => &[],
+    };
+    let known = pairs.iter().map(move |(code, vars)| Firmwares { code: code.into(), vars: vars.into(), secure });
+    named.into_iter().chain(known)
+}
+
+/// The memory of this host in bytes; zero where it does not say.
+pub(crate) fn memory_size() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
+/// A program in `PATH`, or in the folders of system programs.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').chain(["/usr/local/bin", "/usr/bin", "/usr/sbin", "/sbin"]);
+    folders.filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
+/// The refusal of a machine whose program is not there.
+pub(crate) fn missing(program: &str, package: &str) -> Refusal {
+    Refusal {
+        message: format!("{program} is not installed here"),
+        help: Some(format!("install it: `sudo apt-get install {package}`; `imgc doctor` tells all")),
+        fault: Fault::Environment,
+    }
+}
+
+/// How long a probe guest may take to show a sign of life.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(8);

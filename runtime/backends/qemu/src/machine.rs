@@ -1,0 +1,344 @@
+//! A live virtual machine: opened on a layer, committed step by step, ended.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
+
+use imgc_backend::{
+    BackendError, CameUp, Channel, Close, Closed, Cx, Keep, Layer, LayerId, Machine as Live, MachineSpec,
+};
+use imgc_plan::{Digest, Fingerprint, State};
+use imgc_store::{Scratch, Store};
+
+use crate::command::{self, Image, Ram, file};
+use crate::detail::Detail;
+use crate::link::Link;
+use crate::memory::{self, Part};
+use crate::process::Qemu;
+use crate::shape::Shape;
+use crate::{errors, images, ship};
+
+/// A running guest and what it stands on.
+#[derive(Debug)]
+pub(crate) struct QemuMachine {
+    store: Arc<Store>,
+    shape: Shape,
+    link: Link,
+    /// What it stands on.
+    layer: Layer,
+    /// The images below it, the highest being the one it writes to.
+    chain: Vec<Image>,
+    /// The name of the node that it writes to.
+    top: String,
+    count: u32,
+    /// Whether its RAM is in a file that can be copied.
+    shared: bool,
+    /// Whether it has seen a secret: its RAM is in no layer from then on.
+    secret: bool,
+    /// Held as long as the machine lives.
+    using: Option<InUse>,
+    scratch: Scratch,
+}
+
+/// How a machine is opened.
+struct Opening<'a> {
+    store: &'a Arc<Store>,
+    shape: Shape,
+    on: &'a Layer,
+    detail: Detail,
+    cx: &'a Cx,
+}
+
+impl QemuMachine {
+    /// Opens a machine on a layer: takes up its memory part where one fits, else boots.
+    pub(crate) async fn open(
+        store: &Arc<Store>,
+        on: &Layer,
+        spec: &MachineSpec,
+        cx: &Cx,
+    ) -> Result<(Self, CameUp), BackendError> {
+        let shape = Shape::new(&spec.machine, &spec.platform, store, cx).await?;
+        let detail = Detail { machine: spec.machine.clone(), ..Detail::of(on) };
+        let opening = Opening { store, shape, on, detail, cx };
+        let why = match opening.part() {
+            Ok(Some(part)) => match opening.resume(&part).await {
+                Ok(machine) => return Ok((machine, CameUp::Resumed)),
+                Err(BackendError::Interrupted) => return Err(BackendError::Interrupted),
+                Err(error) => Some(format!("it could not be resumed: {error}")),
+            },
+            Ok(None) => None,
+            Err(why) => Some(why),
+        };
+        Ok((opening.boot().await?, CameUp::Started { why }))
+    }
+
+    /// Ends the guest by its own means, so that its disk can be shipped, and returns the images of that disk.
+    pub(crate) async fn shut_down(mut self, cx: &Cx) -> Result<(Vec<Image>, Scratch), BackendError> {
+        ship::clean(&mut self.link, cx).await?;
+        ship::power_off(&mut self.link, cx).await?;
+        Ok((self.chain, self.scratch))
+    }
+
+    async fn keep(&mut self, step: &Fingerprint, cx: &Cx) -> Result<Layer, BackendError> {
+        let dir = self.scratch.path().to_owned();
+        let size = Detail::of(&self.layer).size;
+        // Made before the guest stops, so that it need not stand still for it.
+        let next = images::overlay(&self.store, &images::fresh(&dir, &mut self.count), size, cx).await?;
+        let name = format!("top{}", self.count);
+        self.link.freeze(cx).await?;
+        let begun = Instant::now();
+        let taken = self.take(&name, &next).await;
+        let pause = begun.elapsed();
+        // Whatever went wrong, the guest goes on; the first error is the one to tell.
+        let thawed = self.link.thaw(cx).await;
+        let memory = taken?;
+        thawed?;
+        tracing::info!(pause_ms = pause.as_millis(), "the guest stood still for its layer");
+        let below = std::mem::replace(&mut self.top, name);
+        tracing::debug!(below, "the layer is complete");
+        let Some(complete) = self.chain.last_mut() else { return Err(no_disk()) };
+        let made = complete.clone();
+        let layer = self.publish(&made.path, step, memory).await?;
+        self.chain = images::objects(&self.store, &layer.chain, &Detail::of(&layer).base)?;
+        self.chain.push(next);
+        self.layer = layer;
+        Ok(self.layer.clone())
+    }
+
+    /// Stops the guest, takes its disk and its memory as they are, and lets it go on. Returns the directory with the
+    /// memory, or why there is none.
+    async fn take(&mut self, name: &str, next: &Image) -> Result<Result<PathBuf, String>, BackendError> {
+        self.link.qemu.stop().await?;
+        let taken = self.take_stopped(name, next).await;
+        self.link.qemu.go().await?;
+        taken
+    }
+
+    async fn take_stopped(&mut self, name: &str, next: &Image) -> Result<Result<PathBuf, String>, BackendError> {
+        self.link.qemu.next_image(&self.top, name, next).await?;
+        let keeping = match &self.shape.keeping {
+            Err(why) => return Ok(Err(why.clone())),
+            Ok(_) if self.secret => return Ok(Err("the guest has seen a secret".to_owned())),
+            Ok(keeping) => *keeping,
+        };
+        if let Err(error) = self.link.qemu.save(keeping.mapped).await {
+            // The layer is whole without it.
+            return Ok(Err(error.to_string()));
+        }
+        let (dir, shared) = (self.scratch.path().to_owned(), self.shared);
+        let copied = tokio::task::spawn_blocking(move || gather(&dir, shared)).await.map_err(errors::panicked)?;
+        Ok(copied.map_err(|error| format!("its memory could not be kept: {error}")))
+    }
+
+    /// Moves what was taken into the store.
+    async fn publish(
+        &self,
+        disk: &Path,
+        step: &Fingerprint,
+        memory: Result<PathBuf, String>,
+    ) -> Result<Layer, BackendError> {
+        let (store, disk, step, before) = (Arc::clone(&self.store), disk.to_owned(), *step, self.layer.clone());
+        let (class, mapped) = (self.shape.class(), self.shape.keeping.as_ref().is_ok_and(|keeping| keeping.mapped));
+        let publish = move || {
+            if let Some(LayerId(below)) = before.chain.last() {
+                images::name_below(&disk, below)?;
+            }
+            let object = store.insert_file(&disk).map_err(errors::store)?;
+            let mut detail = Detail { memory: None, why: None, ..Detail::of(&before) };
+            let mut chain = before.chain.clone();
+            chain.push(LayerId(object.digest));
+            match memory {
+                Ok(dir) => {
+                    let id = format!("{}-{}", Digest::of(step.to_string().as_bytes()).short(), object.digest);
+                    memory::keep(&store, &id, &dir, class, chain.iter().map(|id| id.0).collect(), mapped)?;
+                    detail.memory = Some(id);
+                }
+                Err(why) => detail.why = Some(why),
+            }
+            Ok(Layer { state: State::Made(step), chain, detail: detail.json(), ..before })
+        };
+        tokio::task::spawn_blocking(publish).await.map_err(errors::panicked)?
+    }
+}
+
+impl Opening<'_> {
+    /// The memory part that fits; none where there never was one; why, where there is one that does not serve.
+    fn part(&self) -> Result<Option<Part>, String> {
+        if let Err(why) = &self.shape.keeping {
+            return Err(why.clone());
+        }
+        let Some(id) = &self.detail.memory else {
+            return self.detail.why.clone().map_or(Ok(None), Err);
+        };
+        if self.cx.settings.cold {
+            return Err("memory parts are not used in this run (`--cold`)".to_owned());
+        }
+        let chain: Vec<Digest> = self.on.chain.iter().map(|id| id.0).collect();
+        memory::find(self.store, id, &self.shape.class(), &chain).map(Some)
+    }
+
+    async fn resume(&self, part: &Part) -> Result<QemuMachine, BackendError> {
+        let scratch = self.scratch()?;
+        let dir = scratch.path().to_owned();
+        let using = InUse::of(&part.dir);
+        // One machine goes on with a copy of the RAM, which it can keep again for the price of a copy. Many at a time
+        // share the pages of the file, and what they keep later is written out whole.
+        let shared = part.about.ram && using.alone;
+        let ram = match (part.about.ram, shared) {
+            (true, true) => {
+                let (from, to) = (part.dir.join(file::RAM), dir.join(file::RAM));
+                let copied = tokio::task::spawn_blocking(move || copy(&from, &to)).await.map_err(errors::panicked)?;
+                copied.map_err(BackendError::io("cannot copy the memory of a guest"))?;
+                Ram::Shared
+            }
+            (true, false) => Ram::Private(part.dir.join(file::RAM)),
+            (false, _) => Ram::Anonymous,
+        };
+        let linked = std::os::unix::fs::symlink(part.dir.join(file::STATE), dir.join(file::STATE));
+        linked.map_err(BackendError::io("cannot reach the saved state of a guest"))?;
+        let mut machine = self.start(scratch, &ram, true).await?;
+        machine.link.qemu.load(part.about.mapped).await?;
+        let _ = std::fs::remove_file(dir.join(file::STATE));
+        machine.link.qemu.go().await?;
+        machine.link.after_resume(self.cx).await?;
+        machine.link.look_up_port().await?;
+        machine.shared = shared;
+        machine.using = Some(using);
+        Ok(machine)
+    }
+
+    async fn boot(&self) -> Result<QemuMachine, BackendError> {
+        let mut machine = self.start(self.scratch()?, &Ram::Shared, false).await?;
+        machine.shared = true;
+        machine.link.qemu.go().await?;
+        if let Err(error) = machine.link.after_boot(self.cx).await {
+            let kept = ship::keep_evidence(self.store, &mut machine.link, &self.on.backend).await;
+            machine.link.qemu.kept.kill().await;
+            return Err(kept.told_with(error));
+        }
+        Ok(machine)
+    }
+
+    fn scratch(&self) -> Result<Scratch, BackendError> {
+        self.store.scratch("guest").map_err(errors::store)
+    }
+
+    async fn start(&self, scratch: Scratch, ram: &Ram, incoming: bool) -> Result<QemuMachine, BackendError> {
+        let dir = scratch.path().to_owned();
+        let mut chain = images::objects(self.store, &self.on.chain, &self.detail.base)?;
+        let mut count = 0;
+        let size = self.shape.machine.disk.unwrap_or(0).max(self.detail.size);
+        chain.push(images::overlay(self.store, &images::fresh(&dir, &mut count), size, self.cx).await?);
+        if let Some(files) = &self.shape.firmwares {
+            // Boot entries that a guest writes are not kept: a disk has to boot on machines that never saw it.
+            let copied = std::fs::copy(&files.vars, dir.join(file::VARS));
+            copied.map_err(BackendError::io(format!("cannot copy {}", files.vars.display())))?;
+        }
+        let Shape { host, machine, fixed, .. } = &self.shape;
+        let argv = command::whole(host, fixed, machine, &chain, ram, incoming);
+        let qemu = Qemu::start(argv, &dir, self.cx).await?;
+        let detail = Detail { size, ..self.detail.clone() };
+        Ok(QemuMachine {
+            store: Arc::clone(self.store),
+            shape: self.shape.clone(),
+            link: Link::new(qemu, dir, machine.login.clone(), self.shape.platform.clone()),
+            layer: Layer { detail: detail.json(), ..self.on.clone() },
+            chain,
+            top: "top".to_owned(),
+            count,
+            shared: false,
+            secret: false,
+            using: None,
+            scratch,
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl Live for QemuMachine {
+    async fn channel(&mut self, _cx: &Cx) -> Result<&mut dyn Channel, BackendError> {
+        Ok(&mut self.link)
+    }
+
+    async fn commit(&mut self, step: &Fingerprint, keep: Keep, cx: &Cx) -> Result<Layer, BackendError> {
+        self.secret |= !cx.needles().is_empty();
+        match keep {
+            Keep::Layer => self.keep(step, cx).await,
+            Keep::State => {
+                self.layer.state = State::Made(*step);
+                Ok(self.layer.clone())
+            }
+        }
+    }
+
+    async fn close(self: Box<Self>, how: Close, cx: &Cx) -> Result<Closed, BackendError> {
+        let mut machine = *self;
+        match how {
+            Close::Discard => {
+                machine.link.qemu.kept.kill().await;
+                Ok(Closed::Gone)
+            }
+            Close::ShutDown => {
+                let (store, before) = (Arc::clone(&machine.store), machine.layer.clone());
+                let (chain, scratch) = machine.shut_down(cx).await?;
+                let layer = ship::as_layer(&store, &before, &chain).await?;
+                drop(scratch);
+                Ok(Closed::Shipped(Box::new(layer)))
+            }
+            Close::Park => crate::park::park(machine.link, machine.scratch, cx).map(Closed::Parked),
+        }
+    }
+}
+
+/// Puts the saved state and a copy of the RAM into a directory of their own.
+fn gather(dir: &Path, shared: bool) -> std::io::Result<PathBuf> {
+    let part = dir.join("part");
+    std::fs::create_dir(&part)?;
+    std::fs::rename(dir.join(file::STATE), part.join(file::STATE))?;
+    if shared {
+        copy(&dir.join(file::RAM), &part.join(file::RAM))?;
+    }
+    Ok(part)
+}
+
+/// A copy of a file of RAM: a reflink where the file system can, else without what was never written to.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    imgc_store::place::copy(from, to).map_err(std::io::Error::other)
+}
+
+fn no_disk() -> BackendError {
+    BackendError::Internal { message: "a machine lost its disk".to_owned() }
+}
+
+/// How many machines of this process use each memory part.
+static USES: LazyLock<Mutex<HashMap<PathBuf, usize>>> = LazyLock::new(Mutex::default);
+
+/// A memory part in use by one machine.
+#[derive(Debug)]
+struct InUse {
+    part: PathBuf,
+    /// Whether no other machine used it when this one was opened.
+    alone: bool,
+}
+
+impl InUse {
+    fn of(part: &Path) -> Self {
+        let mut uses = USES.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = uses.entry(part.to_owned()).or_default();
+        *count += 1;
+        Self { part: part.to_owned(), alone: *count == 1 }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut uses = USES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = uses.get_mut(&self.part) {
+            *count -= 1;
+            if *count == 0 {
+                uses.remove(&self.part);
+            }
+        }
+    }
+}

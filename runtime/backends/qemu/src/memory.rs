@@ -1,0 +1,200 @@
+//! Memory parts: the RAM and the devices of a guest as it stood when a layer was made, beside that layer.
+//!
+//! ```text
+//! memory/ID/part.json   what fits it, and which disk it belongs to; locked while it is in use
+//! memory/ID/ram         the RAM, where it was in a file; never written to once it is here
+//! memory/ID/state       the devices, and RAM that was not in a file
+//! ```
+//!
+//! A part is never needed: a layer boots without it. So it is in no fingerprint and in no entry of the index, has a
+//! budget of its own, and goes when it was not used for longest.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use imgc_backend::BackendError;
+use imgc_plan::Digest;
+use imgc_store::Store;
+use serde::{Deserialize, Serialize};
+
+use crate::command::file;
+
+/// The form that this imgc writes and reads.
+const FORMAT: u32 = 1;
+/// What describes a part.
+const ABOUT: &str = "part.json";
+
+/// The memory class: what must be the same for a part to fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Class {
+    /// The QEMU program.
+    pub(crate) build: String,
+    /// The agent that runs in the guest.
+    pub(crate) agent: String,
+    /// The machine as the guest sees it.
+    pub(crate) machine: Vec<String>,
+}
+
+/// What is written down about a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) format: u32,
+    pub(crate) class: Class,
+    /// The disks, the lowest first, as they were at that moment.
+    pub(crate) chain: Vec<Digest>,
+    /// Whether the RAM is in a file of its own.
+    pub(crate) ram: bool,
+    /// Whether the state was written as a mapped file.
+    pub(crate) mapped: bool,
+}
+
+/// A part that fits; nobody removes it as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) dir: PathBuf,
+    pub(crate) about: About,
+    _lock: File,
+}
+
+impl Class {
+    /// In what another class differs first, as a reason for a boot; none where it does not.
+    fn differs(&self, now: &Self) -> Option<String> {
+        if self.build != now.build {
+            return Some("it was saved by another QEMU".to_owned());
+        }
+        if self.agent != now.agent {
+            return Some("it was saved with another version of the agent".to_owned());
+        }
+        if self.machine == now.machine {
+            return None;
+        }
+        let then = self.machine.iter().find(|word| !now.machine.contains(word)).map_or("less", String::as_str);
+        let now = now.machine.iter().find(|word| !self.machine.contains(word)).map_or("less", String::as_str);
+        Some(format!("the machine is another one now: `{now}`, and it was saved with `{then}`"))
+    }
+}
+
+/// The folder of all parts.
+pub(crate) fn folder(store: &Store) -> Result<PathBuf, BackendError> {
+    let folder = store.root().join("memory");
+    if !folder.is_dir() {
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(BackendError::io(format!("cannot make {}", folder.display()))(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(folder)
+}
+
+/// The part of this name, where it is there and fits; else why it does not.
+pub(crate) fn find(store: &Store, id: &str, class: &Class, chain: &[Digest]) -> Result<Part, String> {
+    let gone = || "its memory part was removed from the cache".to_owned();
+    let part = open(store, id).ok_or_else(gone)?;
+    if part.about.format != FORMAT {
+        return Err("its memory part was written by another imgc".to_owned());
+    }
+    if let Some(differs) = part.about.class.differs(class) {
+        return Err(format!("its memory part does not fit: {differs}"));
+    }
+    if part.about.chain != chain {
+        return Err("its memory part belongs to other disks".to_owned());
+    }
+    Ok(part)
+}
+
+/// The part of this name, whatever it fits.
+pub(crate) fn open(store: &Store, id: &str) -> Option<Part> {
+    let dir = folder(store).ok()?.join(plain(id)?);
+    let lock = File::open(dir.join(ABOUT)).ok()?;
+    lock.try_lock_shared().ok()?;
+    let about = serde_json::from_reader(&lock).ok()?;
+    // The time of the description says when it was used last.
+    let _ = lock.set_modified(SystemTime::now());
+    Some(Part { dir, about, _lock: lock })
+}
+
+/// Keeps what a guest left in `dir` as a part of this name.
+pub(crate) fn keep(
+    store: &Store,
+    id: &str,
+    dir: &Path,
+    class: Class,
+    chain: Vec<Digest>,
+    mapped: bool,
+) -> Result<(), BackendError> {
+    let failed = || BackendError::io("cannot keep the memory of a guest");
+    let ram = dir.join(file::RAM).exists();
+    let about = About { format: FORMAT, class, chain, ram, mapped };
+    let text = serde_json::to_vec(&about).map_err(|error| failed()(error.into()))?;
+    std::fs::write(dir.join(ABOUT), text).map_err(failed())?;
+    let to = folder(store)?.join(plain(id).ok_or_else(|| failed()(std::io::ErrorKind::InvalidInput.into()))?);
+    // The same step, built anew, left the same disk: what was kept with it then is worth no more than this.
+    if to.exists() {
+        std::fs::remove_dir_all(&to).map_err(failed())?;
+    }
+    std::fs::rename(dir, to).map_err(failed())
+}
+
+/// Removes what was not used for longest until all parts fit in `budget` bytes. Parts in use stay. Returns the bytes that
+/// were freed.
+pub fn trim(store: &Store, budget: u64) -> u64 {
+    let Ok(folder) = folder(store) else { return 0 };
+    let mut parts: Vec<(SystemTime, u64, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| (used(&entry.path()), bytes(&entry.path()), entry.path()))
+        .collect();
+    parts.sort();
+    let mut all: u64 = parts.iter().map(|(_, bytes, _)| bytes).sum();
+    let mut freed = 0;
+    for (_, bytes, dir) in parts {
+        if all <= budget {
+            break;
+        }
+        let busy = File::open(dir.join(ABOUT)).is_ok_and(|lock| lock.try_lock().is_err());
+        if !busy && std::fs::remove_dir_all(&dir).is_ok() {
+            all -= bytes;
+            freed += bytes;
+        }
+    }
+    freed
+}
+
+/// What all parts take on the disk, in bytes.
+pub fn usage(store: &Store) -> u64 {
+    let Ok(folder) = folder(store) else { return 0 };
+    let parts = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    parts.filter(|entry| entry.path().is_dir()).map(|entry| bytes(&entry.path())).sum()
+}
+
+/// What memory parts may take where the user says nothing: 10 GiB, or a tenth of the file system where that is less.
+pub fn default_budget(store: &Store) -> u64 {
+    const MOST: u64 = 10 << 30;
+    rustix::fs::statvfs(store.root()).map_or(MOST, |stat| MOST.min(stat.f_blocks.saturating_mul(stat.f_frsize) / 10))
+}
+
+fn used(dir: &Path) -> SystemTime {
+    let about = std::fs::metadata(dir.join(ABOUT));
+    about.and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// What a part takes on the disk: RAM that was never written to takes nothing.
+pub(crate) fn bytes(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    files.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.blocks() * 512).sum()
+}
+
+/// A name that is nothing but a name.
+fn plain(id: &str) -> Option<&str> {
+    Some(id).filter(|id| {
+        !id.is_empty() && id.len() < 100 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    })
+}

@@ -1,0 +1,70 @@
+//! Parking: a guest that lives on without imgc, for `imgc shell`.
+
+use std::time::Duration;
+
+use imgc_backend::journal::{Intended, Lasting};
+use imgc_backend::{BackendError, Cx, Effect, Recovered};
+use imgc_store::Scratch;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::NAME;
+use crate::command::file;
+use crate::link::Link;
+
+/// What a parked guest is found by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The process that keeps it; ending that ends the guest.
+    pub keeper: u32,
+    /// The machine's directory.
+    pub dir: std::path::PathBuf,
+    /// The port of this host that leads to its SSH server.
+    pub port: Option<u16>,
+    /// The socket of its serial console.
+    pub console: std::path::PathBuf,
+    /// The socket of its screen, for a VNC viewer.
+    pub vnc: std::path::PathBuf,
+    /// The socket of its agent.
+    pub agent: std::path::PathBuf,
+}
+
+/// Lets a guest live on; returns what it is found by in the journal.
+pub(crate) fn park(link: Link, scratch: Scratch, cx: &Cx) -> Result<String, BackendError> {
+    let tags = std::collections::BTreeMap::new();
+    let intent = cx.journal.intend(Intended { backend: NAME, kind: "guest", lasting: Lasting::Boot, tags })?;
+    let token = intent.token().to_owned();
+    let (dir, port) = (link.dir.clone(), link.port());
+    let keeper = link.qemu.kept.park().map_err(BackendError::io("cannot park the guest"))?.unwrap_or_default();
+    let parked = Parked {
+        keeper,
+        port,
+        console: dir.join(file::CONSOLE),
+        vnc: dir.join(file::VNC),
+        agent: dir.join(file::AGENT),
+        dir,
+    };
+    let detail = serde_json::to_value(&parked).unwrap_or_default();
+    // What is dropped stays in the journal: the next run, or `imgc clean`, ends the guest.
+    drop(intent.created(detail)?);
+    // Its keeper removes the directory when the guest ends.
+    std::mem::forget(scratch);
+    Ok(token)
+}
+
+/// Ends a parked guest of a dead run.
+pub(crate) async fn recover(effect: &Effect) -> Result<Recovered, BackendError> {
+    let Ok(parked) = serde_json::from_value::<Parked>(effect.detail.clone()) else { return Ok(Recovered::Gone) };
+    let ours = std::fs::read(format!("/proc/{}/cmdline", parked.keeper)).unwrap_or_default();
+    let dir = parked.dir.display().to_string();
+    if !String::from_utf8_lossy(&ours).contains(&dir) {
+        let _ = std::fs::remove_dir_all(&parked.dir);
+        return Ok(Recovered::Gone);
+    }
+    if let Some(pid) = i32::try_from(parked.keeper).ok().and_then(rustix::process::Pid::from_raw) {
+        // The guest goes with its keeper.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let _ = std::fs::remove_dir_all(&parked.dir);
+    Ok(Recovered::Destroyed)
+}

@@ -1,0 +1,202 @@
+//! A QEMU that runs: its keeper, its directory and its monitor.
+//!
+//! It knows how to start one, save it and take one up; nothing of layers, guests' systems and steps.
+
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use imgc_backend::{BackendError, Cx};
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+
+use crate::command::{Image, file, node};
+use crate::errors;
+use crate::keeper::{Kept, LOG};
+use crate::qmp::{Qmp, QmpError};
+
+/// How long QEMU may take until its monitor answers.
+const START: Duration = Duration::from_secs(30);
+/// How long saving or loading a guest may take.
+const SAVE: Duration = Duration::from_secs(300);
+
+/// A running QEMU. When this value goes, QEMU does.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    pub(crate) kept: Kept,
+    pub(crate) qmp: Qmp,
+    dir: PathBuf,
+}
+
+impl Qemu {
+    /// Starts one in `dir`; it stands still until [`Qemu::go`].
+    pub(crate) async fn start(argv: Vec<String>, dir: &Path, cx: &Cx) -> Result<Self, BackendError> {
+        let mut kept = Kept::start(argv, dir)?;
+        let until = tokio::time::Instant::now() + START;
+        loop {
+            if let Ok(stream) = connect(dir, file::QMP).await
+                && let Ok(qmp) = Qmp::over(stream).await
+            {
+                return Ok(Self { kept, qmp, dir: dir.to_owned() });
+            }
+            if kept.ended().is_some() {
+                return Err(not_started(dir));
+            }
+            if tokio::time::Instant::now() > until {
+                kept.kill().await;
+                return Err(not_started(dir));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+                () = cx.cancel.cancelled() => {
+                    kept.kill().await;
+                    return Err(BackendError::Interrupted);
+                }
+            }
+        }
+    }
+
+    /// Lets the guest run.
+    pub(crate) async fn go(&mut self) -> Result<(), BackendError> {
+        self.run("cont", json!({})).await.map(drop)
+    }
+
+    /// Stops the guest's processors.
+    pub(crate) async fn stop(&mut self) -> Result<(), BackendError> {
+        self.run("stop", json!({})).await.map(drop)
+    }
+
+    /// Runs a command of the monitor.
+    pub(crate) async fn run(&mut self, command: &str, arguments: Value) -> Result<Value, BackendError> {
+        let ran = self.qmp.run(command, arguments).await;
+        ran.map_err(|error| self.explain(&error))
+    }
+
+    /// Has the guest write to a new image from now on; the one it wrote to so far becomes its backing.
+    pub(crate) async fn next_image(&mut self, below: &str, name: &str, image: &Image) -> Result<(), BackendError> {
+        self.run("blockdev-add", node(name, image, None, false)).await?;
+        self.run("blockdev-snapshot", json!({"node": below, "overlay": name})).await.map(drop)
+    }
+
+    /// Writes what the guest's devices (and RAM that is not shared) hold to [`file::STATE`]. It must stand still.
+    pub(crate) async fn save(&mut self, mapped: bool) -> Result<(), BackendError> {
+        self.abilities(mapped).await?;
+        self.run("migrate-set-parameters", json!({"max-bandwidth": 1_u64 << 40})).await?;
+        self.run("migrate", json!({"uri": target(mapped, "cat >")})).await?;
+        self.migrated("save").await
+    }
+
+    /// Takes up what [`Qemu::save`] wrote; QEMU was started to wait for it.
+    pub(crate) async fn load(&mut self, mapped: bool) -> Result<(), BackendError> {
+        self.abilities(mapped).await?;
+        self.run("migrate-incoming", json!({"uri": target(mapped, "cat ")})).await?;
+        self.migrated("resume").await
+    }
+
+    async fn abilities(&mut self, mapped: bool) -> Result<(), BackendError> {
+        let mut wanted = vec![json!({"capability": "x-ignore-shared", "state": true})];
+        if mapped {
+            wanted.push(json!({"capability": "mapped-ram", "state": true}));
+        }
+        self.run("migrate-set-capabilities", json!({ "capabilities": wanted })).await.map(drop)
+    }
+
+    async fn migrated(&mut self, doing: &str) -> Result<(), BackendError> {
+        let until = tokio::time::Instant::now() + SAVE;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let answer = self.run("query-migrate", json!({})).await?;
+            match answer.get("status").and_then(Value::as_str) {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    let why = answer.get("error-desc").and_then(Value::as_str).unwrap_or("no reason given");
+                    let message = format!("QEMU could not {doing} the guest: {why}{}", last_words(&self.dir));
+                    return Err(BackendError::Environment { message, help: None });
+                }
+                Some(_) | None => {}
+            }
+            if tokio::time::Instant::now() > until {
+                let message = format!("QEMU did not {doing} the guest within {}s", SAVE.as_secs());
+                return Err(BackendError::Environment { message, help: None });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// The port of this host that leads to the guest's.
+    pub(crate) async fn forwarded_port(&mut self) -> Result<Option<u16>, BackendError> {
+        let said = self.qmp.human("info usernet").await.map_err(|error| self.explain(&error))?;
+        Ok(forwarded(&said))
+    }
+
+    /// Writes what is on the guest's screen as a PNG file.
+    pub(crate) async fn screenshot(&mut self, to: &Path) -> Result<(), BackendError> {
+        let arguments = json!({"filename": to.display().to_string(), "format": "png"});
+        self.run("screendump", arguments).await.map(drop)
+    }
+
+    /// A connection to one of the machine's sockets.
+    pub(crate) async fn connect(&self, socket: &str) -> Result<UnixStream, BackendError> {
+        let doing = format!("cannot reach the guest by {}", self.dir.join(socket).display());
+        connect(&self.dir, socket).await.map_err(BackendError::io(doing))
+    }
+
+    fn explain(&mut self, error: &QmpError) -> BackendError {
+        match error {
+            QmpError::Closed => gone(&self.dir),
+            QmpError::Refused { .. } | QmpError::Silent { .. } | QmpError::Malformed(_) => errors::qmp(error),
+        }
+    }
+}
+
+/// Where a saved guest is, as QEMU is told it: in its own directory.
+fn target(mapped: bool, cat: &str) -> String {
+    if mapped { format!("file:{}", file::STATE) } else { format!("exec:{cat}{}", file::STATE) }
+}
+
+/// Connects to a socket in a directory whose own path may be too long for the name of a socket.
+async fn connect(dir: &Path, socket: &str) -> std::io::Result<UnixStream> {
+    let handle = std::fs::File::open(dir)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{socket}", handle.as_raw_fd())).await
+}
+
+/// The port in what `info usernet` says: `TCP[HOST_FORWARD]  14  127.0.0.1 34959  10.0.2.15  22  0  0`.
+fn forwarded(said: &str) -> Option<u16> {
+    let line = said.lines().find(|line| line.contains("HOST_FORWARD"))?;
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn not_started(dir: &Path) -> BackendError {
+    BackendError::Environment {
+        message: format!("QEMU did not start{}", last_words(dir)),
+        help: Some("`imgc doctor` tells what this machine lacks".to_owned()),
+    }
+}
+
+/// QEMU ended while it was needed.
+pub(crate) fn gone(dir: &Path) -> BackendError {
+    BackendError::Environment {
+        message: format!("QEMU was killed or crashed while the guest ran{}", last_words(dir)),
+        help: Some("was the host out of memory? Run the same command again: what was built stays cached".to_owned()),
+    }
+}
+
+/// The last line that QEMU itself said.
+fn last_words(dir: &Path) -> String {
+    let text = std::fs::read_to_string(dir.join(LOG)).unwrap_or_default();
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(|line| format!(": {line}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forwarded_port_is_read() {
+        let said = "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
+                    TCP[HOST_FORWARD]  14       127.0.0.1 34959       10.0.2.15    22     0     0\r\n";
+        assert_eq!(forwarded(said), Some(34959));
+        assert_eq!(forwarded("nothing"), None);
+    }
+}

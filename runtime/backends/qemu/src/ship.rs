@@ -1,0 +1,153 @@
+//! Getting a guest's disk ready to leave: cleaned, shut down, without anything that the build brought along; and what is
+//! kept of a guest that never answered.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use imgc_backend::{BackendError, Channel as _, Cx, Exec, Exit, Layer, LayerId, Program, Stream};
+use imgc_store::Store;
+
+use crate::command::{Image, file};
+use crate::link::Link;
+use crate::{errors, images};
+
+/// How long a guest may take to shut down.
+const SHUTDOWN: Duration = Duration::from_secs(300);
+/// How many guests that failed leave their console and their screen behind.
+const KEPT: usize = 20;
+
+/// What every machine has of its own is not shipped: it makes host keys, a machine id and a seed of randomness when it
+/// first starts. The agent is in `/run` and goes with it. Blocks that hold nothing are given back.
+const CLEAN: &str = r"
+rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+if [ -e /etc/machine-id ]; then : >/etc/machine-id; fi
+rm -f /var/lib/systemd/random-seed /var/lib/dbus/machine-id /var/lib/systemd/credential.secret
+rm -rf /var/lib/cloud/instances /var/lib/cloud/instance
+sync
+fstrim -a 2>/dev/null || fstrim / 2>/dev/null || true
+";
+
+/// Removes what belongs to this one machine.
+pub(crate) async fn clean(link: &mut Link, cx: &Cx) -> Result<(), BackendError> {
+    match run(link, CLEAN, Duration::from_secs(300), cx).await? {
+        Exit::Code(0) => Ok(()),
+        how @ (Exit::Code(_) | Exit::Signal(_)) => {
+            Err(BackendError::StepFailed { what: "cleaning the guest for shipping".to_owned(), how: how.to_string() })
+        }
+    }
+}
+
+/// Ends a guest by its own means and waits until it is gone.
+pub(crate) async fn power_off(link: &mut Link, cx: &Cx) -> Result<(), BackendError> {
+    let script = "systemctl poweroff 2>/dev/null || poweroff 2>/dev/null || shutdown -h now || halt -p";
+    // The agent goes with the guest: that the connection ends is what was asked for.
+    if let Err(BackendError::Interrupted) = run(link, script, Duration::from_secs(60), cx).await {
+        return Err(BackendError::Interrupted);
+    }
+    tokio::select! {
+        ended = link.qemu.kept.wait(SHUTDOWN) => match ended {
+            Some(status) if status.success() => Ok(()),
+            Some(_) => Err(crate::process::gone(&link.dir)),
+            None => Err(BackendError::TimedOut { what: "the guest's shutdown".to_owned(), after: SHUTDOWN }),
+        },
+        () = cx.cancel.cancelled() => Err(BackendError::Interrupted),
+    }
+}
+
+async fn run(link: &mut Link, script: &str, limit: Duration, cx: &Cx) -> Result<Exit, BackendError> {
+    let interpreter = vec!["/bin/sh".to_owned()];
+    let exec = Exec {
+        program: Program::Script { interpreter, text: script.to_owned() },
+        env: BTreeMap::new(),
+        user: "root".to_owned(),
+        workdir: "/".to_owned(),
+        network: true,
+        timeout: Some(limit),
+    };
+    let output = |stream: Stream, bytes: &[u8]| {
+        if let Some(node) = cx.node {
+            cx.events.send(imgc_backend::Event::Output { node, stream, bytes: bytes.to_owned() });
+        }
+    };
+    link.exec(&exec, &output, cx).await
+}
+
+/// The images of a machine that was shut down, as a layer on the one it stood on.
+pub(crate) async fn as_layer(store: &Arc<Store>, before: &Layer, chain: &[Image]) -> Result<Layer, BackendError> {
+    let Some(top) = chain.last().cloned() else { return Ok(before.clone()) };
+    let (store, before) = (Arc::clone(store), before.clone());
+    let keep = move || {
+        if let Some(LayerId(below)) = before.chain.last() {
+            images::name_below(&top.path, below)?;
+        }
+        let object = store.insert_file(&top.path).map_err(errors::store)?;
+        let mut layer = before;
+        layer.chain.push(LayerId(object.digest));
+        Ok(layer)
+    };
+    tokio::task::spawn_blocking(keep).await.map_err(errors::panicked)?
+}
+
+/// What was kept of a guest that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) console: Option<PathBuf>,
+    pub(crate) screen: Option<PathBuf>,
+    /// The last lines of the console.
+    pub(crate) last_lines: String,
+}
+
+/// Keeps the console and the screen of a guest that failed. What cannot be kept is left out: the failure itself counts.
+pub(crate) async fn keep_evidence(store: &Store, link: &mut Link, name: &str) -> Evidence {
+    let folder = store.root().join("failures");
+    let _ = std::fs::create_dir_all(&folder);
+    prune(&folder);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let stem = format!("{:013}-{}-{name}", now.as_millis(), std::process::id());
+    let console = folder.join(format!("{stem}.serial.log"));
+    let screen = folder.join(format!("{stem}.screen.png"));
+    let console = std::fs::copy(link.dir.join(file::SERIAL), &console).is_ok().then_some(console);
+    let shot = tokio::time::timeout(Duration::from_secs(5), link.qemu.screenshot(&screen)).await;
+    let text = console.as_ref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let last_lines = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n");
+    Evidence { console, screen: matches!(shot, Ok(Ok(()))).then_some(screen), last_lines }
+}
+
+impl Evidence {
+    /// The failure, with where to look.
+    pub(crate) fn told_with(&self, error: BackendError) -> BackendError {
+        if matches!(error, BackendError::Interrupted) {
+            return error;
+        }
+        let mut help = error.help().map(|help| format!("{help}; ")).unwrap_or_default();
+        if let Some(console) = &self.console {
+            let _ = write!(help, "the guest's console is kept in {}", console.display());
+        }
+        if let Some(screen) = &self.screen {
+            let _ = write!(help, ", its screen in {}", screen.display());
+        }
+        let last = if self.last_lines.is_empty() {
+            String::new()
+        } else {
+            format!("; its console ends with:\n{}", self.last_lines)
+        };
+        let message = format!("{}{last}", errors::chain(&error));
+        BackendError::Environment { message, help: Some(help).filter(|help| !help.is_empty()) }
+    }
+}
+
+/// Removes the oldest of what was kept.
+fn prune(folder: &std::path::Path) {
+    let read = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = read.map(|entry| entry.path()).collect();
+    files.sort();
+    let many = files.len().saturating_sub(KEPT * 2);
+    for file in files.into_iter().take(many) {
+        let _ = std::fs::remove_file(file);
+    }
+}

@@ -1,0 +1,240 @@
+//! Layers: resumed, booted, cloned, shipped, and what a killed imgc leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use imgc_store::{Payload, Store};
+
+use crate::bed::{Running, must, within};
+use crate::guests::{Place, said, skipped};
+
+/// Four steps. The first leaves things in memory that no boot would bring back; the last says what it finds of them.
+fn four_steps(last: &str) -> String {
+    format!(
+        r#"
+image vm {{
+  from = qemu.disk(disk0)
+  machine = small
+  sh "one" {{
+    script = """
+      mkdir -p /run/t
+      mount -t tmpfs t /run/t
+      echo kept >/run/t/file
+      sleep 100000 </dev/null >/dev/null 2>&1 &
+      echo $! >/run/t/pid
+      echo one >/root/one
+      """
+    network = false
+  }}
+  sh "two" {{ script = "echo two >/root/two" }}
+  write "three" {{ dest = "/root/three" text = "three\n" }}
+  sh "four" {{
+    script = """
+      echo {last} >/root/four
+      echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
+      echo "uptime=$(cut -d. -f1 /proc/uptime)"
+      echo "file=$(cat /run/t/file 2>/dev/null || echo none)"
+      if kill -0 "$(cat /run/t/pid 2>/dev/null || echo none)" 2>/dev/null; then echo process=alive; else echo process=gone; fi
+      echo "tree=$(find /root /etc /usr/local /home -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)"
+      """
+  }}
+}}
+output vm = vm
+"#
+    )
+}
+
+#[test]
+fn machine_an_edited_step_goes_on_from_the_running_guest() {
+    if skipped() {
+        return;
+    }
+    let place = Place::new(&four_steps("first"));
+    let first = place.apply(&[]);
+    assert_eq!(said(&first, "file="), "kept");
+    assert!(place.running().is_empty(), "a guest is left after a build");
+
+    place.write(&four_steps("edited"));
+    let edited = place.apply(&[]);
+    assert!(edited.contains("1 nodes run") || edited.contains("1 node run"), "{edited}");
+    assert_eq!(said(&edited, "boot="), said(&first, "boot="), "the guest booted");
+    assert_eq!(said(&edited, "process="), "alive");
+    assert_eq!(said(&edited, "file="), "kept");
+    let uptime = |text: &str| said(text, "uptime=").parse::<u64>().expect("a number");
+    assert!(uptime(&edited) >= uptime(&first).saturating_sub(60), "uptime does not go on");
+    assert!(!edited.contains("started anew"), "{edited}");
+
+    let cold = place.apply(&["--cold", "--rerun", "vm/sh \"four\""]);
+    assert!(cold.contains("memory parts are not used in this run"), "{cold}");
+    assert_ne!(said(&cold, "boot="), said(&first, "boot="), "--cold did not boot");
+    assert_eq!(said(&cold, "process="), "gone");
+    assert_eq!(said(&cold, "tree="), said(&edited, "tree="), "--cold gives another file tree");
+
+    layers_are_whole(&place);
+    a_killed_imgc_leaves_no_guest(&place);
+    clones_share_their_memory(&place);
+    the_shipped_disk_boots(&place);
+}
+
+/// The disk of each layer is sound by itself and has the file of its step.
+fn layers_are_whole(place: &Place) {
+    let store = Store::open(&fs::canonicalize(place.bed.path("cache")).expect("store")).expect("store");
+    let dir = place.bed.path("layers");
+    fs::create_dir_all(&dir).expect("folder");
+    let mut seen = Vec::new();
+    for entry in store.all_entries().expect("entries") {
+        let Some(top) = top_image(&store, &entry.payload) else { continue };
+        let raw = dir.join("layer.raw");
+        must(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&top).arg(&raw));
+        let root = root_partition(&raw, &dir);
+        must(Command::new("e2fsck").args(["-f", "-n"]).arg(&root));
+        let ls = must(Command::new("debugfs").args(["-R", "ls -p /root"]).arg(&root).stderr(Stdio::null()));
+        seen.push(["one", "two", "three", "four"].iter().filter(|name| ls.contains(&format!("/{name}/"))).count());
+    }
+    for count in 1..=4 {
+        assert!(seen.contains(&count), "no layer holds the files of {count} steps: {seen:?}");
+    }
+}
+
+/// The highest image of a layer of a virtual machine that steps ran in.
+fn top_image(store: &Store, payload: &Payload) -> Option<PathBuf> {
+    let layer: serde_json::Value = payload.read().ok()?;
+    let chain = layer["top"].as_array()?;
+    if layer["backend"] != "qemu" || chain.len() < 2 {
+        return None;
+    }
+    let digest = chain.last()?.as_str()?.parse().ok()?;
+    Some(store.object(&digest).ok()??.path)
+}
+
+/// The largest partition of a raw disk, as a file of its own.
+fn root_partition(disk: &Path, dir: &Path) -> PathBuf {
+    let table = must(Command::new("sgdisk").arg("-p").arg(disk));
+    let rows = table.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (_, start, end) = (words.next()?.parse::<u32>().ok()?, words.next()?, words.next()?);
+        Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()?))
+    });
+    let (start, end) = rows.max_by_key(|(start, end)| end - start).expect("a partition");
+    let to = dir.join("root.ext4");
+    let (skip, count) = (format!("skip={start}"), format!("count={}", end - start + 1));
+    let (from, into) = (format!("if={}", disk.display()), format!("of={}", to.display()));
+    must(Command::new("dd").args(["bs=512", "conv=sparse", "status=none", &from, &into, &skip, &count]));
+    to
+}
+
+/// kill -9 in the middle of a step: no guest is left, and the next run goes on from the last layer.
+fn a_killed_imgc_leaves_no_guest(place: &Place) {
+    let more = "image more { from = vm\n  sh \"slow\" { script = \"echo slow-began; sleep 15; echo slow >/root/slow\" }\n}\n\
+                output more = more\n";
+    place.write(&format!("{}{more}", four_steps("edited")));
+    let mut imgc = place.bed.imgc(&["apply", place.package.to_str().expect("UTF-8")]);
+    let mut child = Running(imgc.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("imgc"));
+    within(Duration::from_secs(240), "a guest runs", || (!place.running().is_empty()).then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    child.0.kill().expect("kill -9");
+    child.0.wait().expect("its end");
+    within(Duration::from_secs(20), "the guest is gone", || place.running().is_empty().then_some(()));
+    let again = place.apply(&[]);
+    assert!(again.contains("slow-began") && !again.contains("started anew"), "{again}");
+}
+
+/// Eight clones of one layer at once take little more memory than they write to, and are told apart.
+fn clones_share_their_memory(place: &Place) {
+    let clones = "image clone for n in [1, 2, 3, 4, 5, 6, 7, 8] { from = vm\n  sh \"who\" {\n    \
+                  script = \"echo uuid=\\{n}=$(cat /proc/sys/kernel/random/uuid); sleep 40\"\n    }\n}\n\
+                  output clones = clone\n";
+    place.write(&format!("{}{clones}", four_steps("edited")));
+    let before = memory_parts(place);
+    let mut imgc = place.bed.imgc(&["apply", "-j", "16", place.package.to_str().expect("UTF-8")]);
+    let mut child = Running(imgc.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgc"));
+    within(Duration::from_secs(300), "eight guests run", || (place.running().len() == 8).then_some(()));
+    std::thread::sleep(Duration::from_secs(15));
+    let guests = place.running();
+    let sizes: Vec<u64> = guests.iter().map(|pid| pss(*pid)).collect();
+    let ports: std::collections::BTreeSet<String> = guests.iter().flat_map(|pid| listening(*pid)).collect();
+    let status = child.0.wait().expect("its end");
+    assert!(status.success(), "{status}");
+    assert_eq!(guests.len(), 8, "a clone ended early");
+    let sum: u64 = sizes.iter().sum();
+    println!("eight clones of 512 MiB: PSS {} MiB in all: {sizes:?} KiB", sum >> 10);
+    assert!(sum <= 3 << 20, "eight clones take {} MiB: {sizes:?} KiB", sum >> 10);
+    assert_eq!(ports.len(), 8, "clones share a port: {ports:?}");
+    for (part, digest) in before {
+        if part.exists() {
+            assert_eq!(must(Command::new("sha256sum").arg(&part)), digest, "a layer's memory was written to");
+        }
+    }
+}
+
+/// The memory parts of the store with the digests of their RAM.
+fn memory_parts(place: &Place) -> Vec<(PathBuf, String)> {
+    let parts = fs::read_dir(place.bed.path("cache").join("memory")).expect("parts").flatten();
+    let rams = parts.map(|part| part.path().join("ram")).filter(|ram| ram.exists());
+    rams.map(|ram| (ram.clone(), must(Command::new("sha256sum").arg(&ram)))).collect()
+}
+
+/// The proportional memory of a process in KiB.
+fn pss(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+}
+
+/// The TCP sockets on which a process listens, as `/proc/net/tcp` names their addresses.
+fn listening(pid: u32) -> Vec<String> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let sockets: Vec<String> = fds
+        .filter_map(|fd| {
+            fs::read_link(fd.path()).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)
+        })
+        .collect();
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let rows = table.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (address, state, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
+        (*state == "0A" && sockets.iter().any(|socket| socket == inode)).then(|| (*address).to_owned())
+    });
+    rows.collect()
+}
+
+/// What leaves: sound, without what belongs to the build, and bootable by QEMU alone.
+fn the_shipped_disk_boots(place: &Place) {
+    place.write(&format!(
+        "{}output shipped = disk.convert(vm, format: qcow2)\noutput other = disk.convert(vm, format: vmdk)\n",
+        four_steps("edited")
+    ));
+    place.apply(&[]);
+    let disk = place.package.join("out/shipped.qcow2");
+    must(Command::new("qemu-img").args(["check", "-q"]).arg(&disk));
+    let info = must(Command::new("qemu-img").args(["info", "--output=json"]).arg(&disk));
+    let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
+    assert!(info["backing-filename"].is_null(), "{info}");
+    let vmdk = must(Command::new("qemu-img").arg("info").arg(place.package.join("out/other.vmdk")));
+    assert!(vmdk.contains("file format: vmdk"), "{vmdk}");
+    let dir = place.bed.path("shipped");
+    fs::create_dir_all(&dir).expect("folder");
+    let raw = dir.join("disk.raw");
+    must(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&disk).arg(&raw));
+    let root = root_partition(&raw, &dir);
+    must(Command::new("e2fsck").args(["-f", "-n"]).arg(&root));
+    let ls = |folder: &str| {
+        must(Command::new("debugfs").args(["-R", &format!("ls -p {folder}")]).arg(&root).stderr(Stdio::null()))
+    };
+    assert!(!ls("/etc/ssh").contains("ssh_host_"), "host keys are shipped");
+    assert!(!ls("/run").contains("imgc"), "the agent is shipped");
+    assert!(ls("/root").contains("/four/"));
+    let serial = dir.join("serial.log");
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-M", "q35", "-m", "512", "-display", "none", "-snapshot", "-serial"]);
+    command.arg(format!("file:{}", serial.display()));
+    command.args(["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd", "-drive"]);
+    command.arg(format!("file={},format=qcow2,if=virtio", disk.display()));
+    let _guest = Running(command.stdin(Stdio::null()).spawn().expect("QEMU"));
+    within(Duration::from_secs(600), "the shipped disk boots", || {
+        let text = fs::read(&serial).unwrap_or_default();
+        String::from_utf8_lossy(&text).contains("login:").then_some(())
+    });
+}
