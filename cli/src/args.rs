@@ -27,7 +27,7 @@ pub(crate) struct Global {
     /// Says more on standard error; twice: even more
     #[arg(short = 'v', long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
-    /// Where layers and objects are kept, instead of IMGC_CACHE and the cache directory of the user
+    /// Where layers and objects are kept, instead of `IMGC_CACHE` and the cache directory of the user
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) cache_dir: Option<PathBuf>,
 }

@@ -110,7 +110,9 @@ impl Value {
             }
             Self::List(items) => items.iter().for_each(|v| v.secrets(found)),
             Self::Record(fields) | Self::Variant { payload: fields, .. } => {
-                fields.values().for_each(|v| v.secrets(found));
+                for value in fields.values() {
+                    value.secrets(found);
+                }
             }
             Self::None
             | Self::Bool(_)
@@ -140,7 +142,9 @@ impl Value {
             }
             Self::List(items) => items.iter().for_each(|v| v.builds(found)),
             Self::Record(fields) | Self::Variant { payload: fields, .. } => {
-                fields.values().for_each(|v| v.builds(found));
+                for value in fields.values() {
+                    value.builds(found);
+                }
             }
             Self::None
             | Self::Bool(_)

@@ -17,6 +17,9 @@ image box {
 output archive = oci.archive(box)
 "#;
 
+/// Arguments of a call, a variable of its environment, and what it has to say.
+type Case<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>, &'a [&'a str]);
+
 /// What a call says when it is refused, in one line.
 fn refused(bed: &Bed, args: &[&str], env: Option<(&str, &str)>) -> String {
     let mut command = bed.command(args);
@@ -36,7 +39,7 @@ fn a_wrong_value_is_underlined_where_it_was_given() {
     bed.write("values.json", "{\n  \"motd\": \"x\",\n  \"size\": \"5M\"\n}\n");
     let toml = bed.path("values.toml");
     let json = bed.path("values.json");
-    let cases: [(&[&str], Option<(&str, &str)>, &[&str]); 5] = [
+    let cases: [Case<'_>; 5] = [
         (&["plan", "--set", "motd=x", "--set", "count=many"], None, &["--set:1:13", "not Int", "declared as Int"]),
         (&["plan", "--vars", toml.to_str().expect("UTF-8")], None, &["values.toml:3:9", "`count` may not be 7"]),
         (&["plan", "--vars", json.to_str().expect("UTF-8")], None, &["values.json:3:11", "not Size"]),

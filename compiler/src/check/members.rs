@@ -326,13 +326,13 @@ impl Body<'_, '_> {
             | Builtin::Os
             | Builtin::Arch
             | Builtin::FileName
-            | Builtin::FileText => Type::String,
+            | Builtin::FileText
+            | Builtin::Id => Type::String,
             Builtin::Distro => Type::String.optional(),
             Builtin::PlatformOf => Type::Platform(Self::platform_of(base).unwrap_or(Pattern::ANY)),
             Builtin::DirFile | Builtin::BuildFile => Type::File,
             Builtin::DirDir | Builtin::BuildDir => Type::Dir,
             Builtin::Digest => Type::Checked(crate::types::CheckedText::Digest),
-            Builtin::Id => Type::String,
             Builtin::BuiltSize => Type::Size,
             Builtin::DirFiles => list(Type::File),
             Builtin::Raw => Type::Error,

@@ -117,7 +117,9 @@ impl Cx {
         }
         // Of the right size from the start: growing would leave copies behind.
         let mut whole = String::with_capacity(values.iter().map(|value| value.len()).sum());
-        values.iter().for_each(|value| whole.push_str(value));
+        for value in &values {
+            whole.push_str(value);
+        }
         Ok(Zeroizing::new(whole))
     }
 

@@ -144,11 +144,13 @@ fn template(shell: Option<String>, parts: Vec<Part>, find: Find<'_>) -> Result<V
 }
 
 fn text_of(value: &Value) -> Result<String, BackendError> {
-    match value {
-        Value::Text(text) => Ok(text.clone()),
-        Value::Size(bytes) => Ok(size_text(*bytes)),
-        other => Err(BackendError::Internal { message: format!("no text can be made of {}", other.to_plain()) }),
+    if let Value::Text(text) = value {
+        return Ok(text.clone());
     }
+    if let Value::Size(bytes) = value {
+        return Ok(size_text(*bytes));
+    }
+    Err(BackendError::Internal { message: format!("no text can be made of {}", value.to_plain()) })
 }
 
 fn found(engine: &Engine, plan: &Plan, value: &BuildValue, result: &NodeResult) -> Result<Value, BackendError> {
@@ -215,13 +217,11 @@ impl NotTaken {
             Attribute::File { path } | Attribute::Dir { path } => path.as_str(),
             Attribute::Whole | Attribute::Digest | Attribute::Id | Attribute::Size => "",
         };
-        match self.cause {
-            BackendError::Program { message, help } => BackendError::Program {
-                message: format!("cannot take {path} out of the image `{}`: {message}", self.image),
-                help,
-            },
-            other => other,
+        let Self { image, mut cause } = self;
+        if let BackendError::Program { message, .. } = &mut cause {
+            *message = format!("cannot take {path} out of the image `{image}`: {message}");
         }
+        cause
     }
 }
 

@@ -79,12 +79,10 @@ impl Shared {
 
     pub(crate) fn failure(&self, node: NodeId, error: BackendError) -> Failure {
         let address = self.address(node).clone();
-        let error = match self.vault.mask_error(error) {
-            BackendError::Leaked { secret, form, place, .. } => {
-                BackendError::Leaked { what: format!("`{address}`"), secret, form, place }
-            }
-            other => other,
-        };
+        let mut error = self.vault.mask_error(error);
+        if let BackendError::Leaked { what, .. } = &mut error {
+            *what = format!("`{address}`");
+        }
         self.cx.events.send(Event::Failed { node, address: address.clone(), error: error.to_string() });
         let log = self.run.as_ref().map(|run| run.log_path(&address)).filter(|path| path.exists());
         Failure { node, address, error, last_lines: self.logs.last_lines(node), log, parked: None }

@@ -114,7 +114,7 @@ impl Task {
             let passed = Arc::new(NodeResult::Passed(State::Made(fingerprint)));
             return self.cached(shared, fingerprint, spec, passed, now()).await;
         }
-        self.execute(shared, &node, (fingerprint, spec), lease, known, anew, chain).await
+        self.execute(shared, (&node, fingerprint, spec), lease, known, anew, chain).await
     }
 
     /// Whether the last step of the test that this one belongs to is known to pass: then there is nothing to do before
@@ -191,8 +191,7 @@ impl Task {
     async fn execute(
         &self,
         shared: &Arc<Shared>,
-        node: &Node,
-        (fingerprint, spec): (Fingerprint, Spec),
+        (node, fingerprint, spec): (&Node, Fingerprint, Spec),
         lease: Lease,
         before: Option<Arc<NodeResult>>,
         anew: bool,

@@ -19,13 +19,16 @@ use crate::survey::{Found, Survey};
 /// The longest value: keys and certificates are a few KiB; environments hold no more than this.
 const LONGEST: usize = 128 * 1024;
 
+/// Values by the names of their secrets.
+type Values = BTreeMap<String, Arc<Zeroizing<String>>>;
+
 /// The secrets of one run.
 pub(crate) struct RunVault {
     secrets: BTreeMap<String, Secret>,
     package: PathBuf,
     /// Held while a value is fetched, so that it is fetched once.
-    values: tokio::sync::Mutex<BTreeMap<String, Arc<Zeroizing<String>>>>,
-    seen: Mutex<BTreeMap<NodeId, BTreeMap<String, Arc<Zeroizing<String>>>>>,
+    values: tokio::sync::Mutex<Values>,
+    seen: Mutex<BTreeMap<NodeId, Values>>,
     masked: RwLock<Arc<Needles>>,
 }
 
@@ -115,7 +118,7 @@ impl RunVault {
                 next.send(Event::Failed { node, address, error: self.mask(&error) });
             }
             Event::Note { text } => next.send(Event::Note { text: self.mask(&text) }),
-            other => next.send(other),
+            Event::Started { .. } | Event::Cached { .. } => next.send(event),
         }
     }
 

@@ -186,7 +186,7 @@ fn looks_of(name: &str, value: &str, looks: &mut Vec<Look>) {
     for line in value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_PIECE && !line.starts_with("-----")) {
         add("as it is", line.to_owned());
     }
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(value);
     add("in hexadecimal", hex.to_uppercase());
     add("in hexadecimal", hex);
     for (lower, form) in [(false, "URL-encoded"), (true, "URL-encoded")] {
@@ -216,11 +216,23 @@ fn url(value: &str, lower: bool, plus: bool) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
             b' ' if plus => text.push('+'),
-            byte if lower => text.push_str(&format!("%{byte:02x}")),
-            byte => text.push_str(&format!("%{byte:02X}")),
+            byte => {
+                text.push('%');
+                text.push(digit(byte >> 4, lower));
+                text.push(digit(byte & 15, lower));
+            }
         }
         text
     })
+}
+
+fn hex(value: &str) -> String {
+    value.bytes().flat_map(|byte| [digit(byte >> 4, true), digit(byte & 15, true)]).collect()
+}
+
+fn digit(four_bits: u8, lower: bool) -> char {
+    let digit = char::from_digit(u32::from(four_bits), 16).unwrap_or('0');
+    if lower { digit } else { digit.to_ascii_uppercase() }
 }
 
 /// As it stands between the quotes of a JSON text.
