@@ -57,6 +57,13 @@ fn position<'p>(params: &[Param], path: &'p [Arc<str>]) -> Option<(usize, &'p [A
     Some((params.iter().position(|param| param.name == *first)?, rest))
 }
 
+/// What an image, source or artifact is for; of a union of them the narrowest pattern that holds all.
+fn platform_of(ty: &Type) -> Option<PlatformIndex> {
+    let Type::Union(members) = ty else { return ty.platform().cloned() };
+    let patterns: Option<Vec<Pattern>> = members.iter().map(|m| m.platform().map(PlatformIndex::pattern)).collect();
+    patterns?.into_iter().reduce(|a, b| a.join(&b)).map(PlatformIndex::Is)
+}
+
 /// A field of a field of a value.
 fn part<'v>(value: &'v Value, path: &[Arc<str>]) -> Option<&'v Value> {
     path.iter().try_fold(value, |value, name| match value {
@@ -86,16 +93,16 @@ fn platform(param: Option<&Param>, found: Option<&Found>, rest: &[Arc<str>], bou
         return PlatformIndex::Is(bound.clone());
     };
     for name in rest {
-        match (record_fields(ty).iter().find(|field| field.name == *name), ty.platform()) {
+        match (record_fields(ty).iter().find(|field| field.name == *name), platform_of(ty)) {
             (Some(field), _) => ty = &field.ty,
-            (None, Some(index)) if &**name == "platform" => return named(index, words_below(found, rest)),
+            (None, Some(index)) if &**name == "platform" => return named(&index, words_below(found, rest)),
             (None, _) => return PlatformIndex::Is(bound.clone()),
         }
     }
     match ty {
         Type::Platform(pattern) => named(&PlatformIndex::Is(pattern.clone()), words_below(found, rest)),
         // `of: Image<…>` alone stands for its platform.
-        other => other.platform().cloned().unwrap_or_else(|| PlatformIndex::Is(bound.clone())),
+        other => platform_of(other).unwrap_or_else(|| PlatformIndex::Is(bound.clone())),
     }
 }
 
@@ -171,9 +178,9 @@ impl Body<'_, '_> {
         let mut ty = self.type_of(&key)?;
         for name in rest {
             key.fields.push(name.text.clone());
-            ty = match (record_fields(&ty).iter().find(|field| field.name == name.text), ty.platform()) {
+            ty = match (record_fields(&ty).iter().find(|field| field.name == name.text), platform_of(&ty)) {
                 (Some(field), _) => self.narrowed(&key, &field.ty),
-                (None, Some(index)) if &*name.text == "platform" => return Some(PathType::Index(index.clone())),
+                (None, Some(index)) if &*name.text == "platform" => return Some(PathType::Index(index)),
                 (None, _) => return None,
             };
         }
@@ -188,7 +195,7 @@ impl Body<'_, '_> {
             PathType::Value(Type::Platform(pattern)) => Some(named(&PlatformIndex::Is(pattern), words)),
             // Another error was told.
             PathType::Value(Type::Error) => Some(PlatformIndex::Is(Pattern::ANY)),
-            PathType::Value(other) => Some(named(other.platform()?, words)),
+            PathType::Value(other) => Some(named(&platform_of(&other)?, words)),
         }
     }
 
