@@ -14,6 +14,8 @@ mod arguments;
 mod bad_input;
 #[path = "cli/bed.rs"]
 mod bed;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/explain.rs"]
 mod explain;
 #[path = "cli/graph.rs"]

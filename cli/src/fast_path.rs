@@ -120,18 +120,18 @@ pub(crate) fn key(parts: &serde_json::Value) -> Digest {
 }
 
 impl Record {
-    /// Puts a record together after an apply that began at `began` and left `artifacts`.
+    /// Puts a record together after an apply that began at `began` and left `artifacts` and the files `beside` them.
     pub(crate) fn new(
         key: Digest,
         asked: Asked,
         artifacts: Vec<Shown>,
-        sums: &Path,
+        beside: &[PathBuf],
         nodes: usize,
         began: SystemTime,
     ) -> Self {
         let stamps: Vec<_> = asked.stamps.into_iter().collect();
         let trusted = !stamps.iter().any(|(_, stamp)| stamp.is_racy(began));
-        let files = artifacts.iter().filter_map(|artifact| artifact.path.clone()).chain([sums.to_path_buf()]);
+        let files = artifacts.iter().filter_map(|artifact| artifact.path.clone()).chain(beside.iter().cloned());
         let placed = files.map(|path| (path.clone(), Stamp::of_link(&path))).collect();
         Self {
             format: FORMAT,
@@ -201,7 +201,7 @@ mod tests {
     fn record(dir: &Path, began: SystemTime) -> Record {
         let file = dir.join("input");
         let asked = Asked { stamps: [(file.clone(), Stamp::of_link(&file))].into(), ..Asked::default() };
-        Record::new(Digest::of(b"key"), asked, Vec::new(), &dir.join("SHA256SUMS"), 1, began)
+        Record::new(Digest::of(b"key"), asked, Vec::new(), &[dir.join("SHA256SUMS")], 1, began)
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod fast_path;
 mod foresee;
 mod json_places;
 mod lockfile;
+mod manifest;
 mod on_error;
 mod package;
 mod places;

@@ -19,6 +19,7 @@ use crate::commands::{Context, log};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fast_path::{self, Record};
 use crate::lockfile::{self, LOCK};
+use crate::manifest;
 use crate::on_error::on_error;
 use crate::package::{self, MANIFEST, Package};
 use crate::places::Places;
@@ -181,10 +182,13 @@ impl<'a> Job<'a> {
         match result {
             Ok(applied) => {
                 let artifacts = show::artifacts(&plan, &self.targets, &applied);
-                let sums = self.out_dir.join("SHA256SUMS");
+                let mut beside = vec![self.out_dir.join("SHA256SUMS")];
+                if !applied.outputs.is_empty() {
+                    beside.push(manifest::write(&plan, &applied, &self.out_dir)?);
+                }
                 // What changed while this apply ran is not what it built.
                 if self.before == self.said_and_set() && lock == self.digest_of(LOCK) {
-                    Record::new(self.key(), asked, artifacts.clone(), &sums, applied.nodes.len(), began)
+                    Record::new(self.key(), asked, artifacts.clone(), &beside, applied.nodes.len(), began)
                         .fresh_until(applied.fresh_until)
                         .write(&self.record());
                 }
