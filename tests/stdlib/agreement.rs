@@ -68,7 +68,7 @@ impl Library {
             let inner = split(inner, ',');
             let of_last = || self.literals(inner.last().copied().unwrap_or_default(), within);
             return match outer {
-                "List" | "Set" => vec!["[]".to_owned(), format!("[{}]", of_last().join(", "))],
+                "List" | "Set" => vec![format!("[{}]", of_last().join(", "))],
                 "Map" => {
                     let entry = |(number, value): (usize, String)| format!("\"k{number}\" => {value}");
                     let entries: Vec<_> = of_last().into_iter().enumerate().map(entry).collect();

@@ -22,6 +22,14 @@ case $EXAMPLE in
   apt.answers) debconf-show man-db | grep -q 'man-db/auto-update: false' ;;
   apt.clean) no ls /var/lib/apt/lists/*InRelease ;;
 
+  apk.install) has /apk.log 'add --no-cache --no-progress nginx openssh' ;;
+  apk.remove) has /apk.log 'del --no-progress nginx' ;;
+  apk.upgrade) has /apk.log 'upgrade --no-cache --no-progress' ;;
+  apk.repository)
+    has /etc/apk/repositories '@testing https://dl-cdn.alpinelinux.org/alpine/edge/testing'
+    [ "$(wc -l </etc/apk/repositories)" = 1 ] ;;
+  apk.clean) no ls /var/cache/apk/x ;;
+
   dnf.install) rpm -q hello; has /usr/share/hello/version 2 ;;
   dnf.remove) no rpm -q hello ;;
   dnf.upgrade) : ;;

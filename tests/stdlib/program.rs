@@ -104,6 +104,11 @@ impl Example {
         self.on == "program"
     }
 
+    /// The last line that uses a recipe.
+    pub(crate) fn last_use(&self) -> &str {
+        self.body.lines().rev().find(|line| line.starts_with("use ")).unwrap_or_default()
+    }
+
     /// Itself as a program.
     pub(crate) fn program(&self) -> String {
         format!("{}\n{}\n", self.imports.join("\n"), self.body)

@@ -50,7 +50,12 @@ pub(crate) fn import_cycle(at: Location, path: &str) -> Diagnostic {
 }
 
 pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
-    suggest(Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing has this name here"), at, near)
+    let diagnostic = Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing has this name here");
+    if crate::stdlib::is_by_import(name) {
+        return diagnostic
+            .help(format!("it is a module of the standard library: write `import std.{name}` at the top"));
+    }
+    suggest(diagnostic, at, near)
 }
 
 pub(crate) fn duplicate_item(at: Location, name: &str, first: Location) -> Diagnostic {
