@@ -269,7 +269,7 @@ pub(crate) struct TestArgs {
     /// How results are told
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub(crate) format: TestFormat,
-    /// Also writes the results to a file, as JUnit's XML
+    /// Also writes the results to a file, as `JUnit`'s XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 }
@@ -283,7 +283,7 @@ pub(crate) enum TestFormat {
     Json,
     /// The Test Anything Protocol, version 14
     Tap,
-    /// JUnit's XML
+    /// `JUnit`'s XML
     Junit,
 }
 

@@ -215,15 +215,12 @@ fn one_kill(bed: &Bed, phase: &str, recorded: &Watched, expected: &[u8], random:
 fn strike(run: &Watched, victim: Victim) -> &'static str {
     let imgc = run.child.id();
     match victim {
-        Victim::Keeper => match children(imgc).first() {
-            Some(keeper) => {
-                kill(*keeper);
-                "a keeper"
-            }
-            None => {
-                kill(imgc);
-                "imgc"
-            }
+        Victim::Keeper => if let Some(keeper) = children(imgc).first() {
+            kill(*keeper);
+            "a keeper"
+        } else {
+            kill(imgc);
+            "imgc"
         },
         Victim::Imgc => {
             kill(imgc);

@@ -29,7 +29,7 @@ const WITH_DNF: &str = r#"image base {
 output exported = oci.archive(base, file: "base.tar")
 "#;
 
-const REPOSITORY: &str = r#"
+const REPOSITORY: &str = r"
 set -eu
 mkdir -p /srv/repo /root/spec /etc/yum.repos.d
 for version in 1 2; do
@@ -40,7 +40,7 @@ done
 createrepo_c -q /srv/repo
 printf '[local]\nname=local\nbaseurl=file:///srv/repo\ngpgcheck=0\n' >/etc/yum.repos.d/local.repo
 rm -rf /root/spec /root/rpmbuild
-"#;
+";
 
 #[test]
 fn machine_debian_examples_do_what_they_say_and_are_idempotent() {

@@ -110,10 +110,7 @@ fn marked(labels: &[&Label], sources: &Sources, place: &Place) -> (NamedSource<A
     for (label, range) in labels.iter().zip(snippet.ranges) {
         let text = (!label.text.is_empty()).then(|| harmless(&label.text));
         let primary = spans.is_empty();
-        spans.push(match primary {
-            true => LabeledSpan::new_primary_with_span(text, range),
-            false => LabeledSpan::new_with_span(text, range),
-        });
+        spans.push(if primary { LabeledSpan::new_primary_with_span(text, range) } else { LabeledSpan::new_with_span(text, range) });
     }
     (NamedSource::new(harmless(&place.path), snippet.text), spans)
 }

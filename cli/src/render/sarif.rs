@@ -49,7 +49,7 @@ fn rule(code: &str) -> Value {
 fn result(diagnostic: &Diagnostic, rule: usize, sources: &Sources) -> Value {
     let mut text = diagnostic.message.clone();
     for more in diagnostic.notes.iter().chain(&diagnostic.help) {
-        text.push_str("\n");
+        text.push('\n');
         text.push_str(more);
     }
     let related = |(number, label): (usize, &Label)| {

@@ -1,4 +1,4 @@
-//! What tests came to: as TAP, as JUnit's XML, as events, in words.
+//! What tests came to: as TAP, as `JUnit`'s XML, as events, in words.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -76,7 +76,7 @@ fn yaml(out: &mut String, fields: &[(&str, String)], lines: &[String]) {
     out.push_str("  ...\n");
 }
 
-/// JUnit's XML, as CI systems read it: a suite an image.
+/// `JUnit`'s XML, as CI systems read it: a suite an image.
 pub(crate) fn junit(plan: &Plan, outcomes: &[TestOutcome]) -> Result<String, Failure> {
     let mut report = Report::new("imgc");
     for outcome in outcomes {
@@ -84,13 +84,10 @@ pub(crate) fn junit(plan: &Plan, outcomes: &[TestOutcome]) -> Result<String, Fai
         let image = plan.images.iter().find(|image| Some(image.last) == tested);
         let name = image.map_or("tests", |image| image.address.0.as_str());
         let case = case(outcome);
-        match report.test_suites.iter_mut().find(|suite| suite.name.as_str() == name) {
-            Some(suite) => drop(suite.add_test_case(case)),
-            None => {
-                let mut suite = TestSuite::new(name);
-                suite.add_test_case(case);
-                report.add_test_suite(suite);
-            }
+        if let Some(suite) = report.test_suites.iter_mut().find(|suite| suite.name.as_str() == name) { drop(suite.add_test_case(case)) } else {
+            let mut suite = TestSuite::new(name);
+            suite.add_test_case(case);
+            report.add_test_suite(suite);
         }
     }
     report.to_string().map_err(|error| Failure::internal(format!("the JUnit report cannot be written: {error}")))

@@ -135,7 +135,7 @@ impl Body<'_, '_> {
                 if !arguments.whole {
                     return self.poison(span);
                 }
-                let ty = super::indices::substituted(result, params, &arguments.found());
+                let ty = super::indices::substituted(result, params, arguments.found());
                 self.typed(Kind::Call { of: item, args: arguments.cores }, span, ty)
             }
             Some(Item::Source(signature) | Item::Artifact(signature)) => {
@@ -160,7 +160,7 @@ impl Body<'_, '_> {
         let ty = if is_wrong {
             Type::Error
         } else {
-            super::indices::substituted(&signature.result, &signature.params, &arguments.found())
+            super::indices::substituted(&signature.result, &signature.params, arguments.found())
         };
         self.typed(Kind::Call { of: item, args: arguments.cores }, span, ty)
     }

@@ -1,5 +1,5 @@
 //! Where in a PowerShell script a hole stands, by PowerShell's quotes: they differ from those of POSIX shells in all
-//! but the look. Typographic quotes count as plain ones (about_Quoting_Rules), so they are escaped as well.
+//! but the look. Typographic quotes count as plain ones (`about_Quoting_Rules`), so they are escaped as well.
 
 use super::{Context, Part, Refusal};
 

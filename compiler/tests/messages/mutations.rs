@@ -66,7 +66,7 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
             Some(start) if is_quote => tokens.push(start..range.end),
             Some(start) => open = Some(start),
             None if is_quote && (next == *leaf || after == *leaf && !next.starts_with('\\')) => {
-                open = Some(range.start)
+                open = Some(range.start);
             }
             None if leaf.trim().is_empty() || leaf.starts_with("//") => {}
             None => tokens.push(range),
