@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := demo
 SHELL := /bin/sh
 IMGC := target/release/imgc
+# How long programs are changed at random: the compiler must not panic, hang or lose a byte.
+FUZZ_SECONDS := 120
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 ifdef CI
 export NEXTEST_PROFILE := ci
@@ -28,6 +30,7 @@ ifdef NEXTEST
 else
 	cargo test --workspace --locked --no-fail-fast
 endif
+	cargo run --quiet --locked -p imgc-fuzz -- $(FUZZ_SECONDS)
 
 ## Format, lints, documentation: warnings are errors.
 check: toolchain

@@ -185,6 +185,7 @@ pub(crate) struct PlanArgs {
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ApplyArgs {
     /// Outputs or addresses, all outputs if none; what is a path or ends in .imgc is the package
     #[arg(value_name = "TARGET")]

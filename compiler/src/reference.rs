@@ -350,9 +350,8 @@ fn top_comment(text: &str) -> String {
     for line in text.lines() {
         match line.strip_prefix("//") {
             Some(rest) if !rest.starts_with('/') => lines.push(rest.strip_prefix(' ').unwrap_or(rest)),
-            Some(_) => return String::new(),
             None if line.trim().is_empty() => break,
-            None => return String::new(),
+            Some(_) | None => return String::new(),
         }
     }
     lines.join("\n")

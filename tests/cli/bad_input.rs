@@ -86,7 +86,7 @@ fn a_link_that_leaves_the_package() {
 
 #[test]
 fn images_that_stand_on_each_other() {
-    refused("image a { from = b }\nimage b { from = a }\noutput x = oci.archive(a)\n", &["IMG1014", "main.imgc:"]);
+    refused("image a { from = b }\nimage b { from = a }\noutput x = oci.archive(a)\n", &["IMG1032", "main.imgc:"]);
 }
 
 #[test]
@@ -137,8 +137,13 @@ fn what_is_not_built_yet_says_so() {
         + "test serves of box { sh \"a\" { script = \"true\" } }\n";
     let bed = Bed::new(&program);
     bed.must(&["check"]);
-    bed.imgc(&["test"]).fails(4, &["not built yet"]);
-    bed.imgc(&["apply", "serves"]).fails(4, &["not built yet"]);
+    bed.imgc(&["apply", "serves"]).fails(2, &["`serves` is a test", "imgc test 'serves'"]);
+    bed.write(
+        "main.imgc",
+        "image vm { from = docker.image(\"debian:12\", platform: linux(debian)/amd64) }\noutput kept = vm\n",
+    );
+    bed.must(&["check"]);
+    bed.imgc(&["apply"]).fails(4, &["not built yet"]);
 }
 
 #[test]

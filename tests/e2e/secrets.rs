@@ -93,7 +93,7 @@ fn looks(value: &str) -> Vec<(String, &'static str)> {
             .expect("write");
         String::from_utf8(child.wait_with_output().expect("output").stdout).expect("ASCII").trim().to_owned()
     };
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = value.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let url: String = value
         .bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })

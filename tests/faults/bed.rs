@@ -147,7 +147,7 @@ impl Bed {
         for dir in [&self.cache, &self.path("package"), &self.path("state")] {
             walk(dir, &mut |path| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if name.ends_with(".tmp") || name.starts_with(".imgc") || name.starts_with("index.new") {
+                if name.contains(".tmp") || name.starts_with(".imgc") || name.starts_with("index.new") {
                     temporary.push(path.display().to_string());
                 }
             });

@@ -67,7 +67,7 @@ impl Watched {
     fn read(&mut self, wait: Duration) {
         let timeout = rustix::fs::Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
         let _ = poll(&mut [PollFd::new(&self.pipe.as_fd(), PollFlags::IN)], Some(&timeout));
-        let mut chunk = [0; 65536];
+        let mut chunk = vec![0; 65536];
         while let Ok(count @ 1..) = self.pipe.read(&mut chunk) {
             self.rest.extend_from_slice(&chunk[..count]);
         }
@@ -215,13 +215,15 @@ fn one_kill(bed: &Bed, phase: &str, recorded: &Watched, expected: &[u8], random:
 fn strike(run: &Watched, victim: Victim) -> &'static str {
     let imgc = run.child.id();
     match victim {
-        Victim::Keeper => if let Some(keeper) = children(imgc).first() {
-            kill(*keeper);
-            "a keeper"
-        } else {
-            kill(imgc);
-            "imgc"
-        },
+        Victim::Keeper => {
+            if let Some(keeper) = children(imgc).first() {
+                kill(*keeper);
+                "a keeper"
+            } else {
+                kill(imgc);
+                "imgc"
+            }
+        }
         Victim::Imgc => {
             kill(imgc);
             "imgc"

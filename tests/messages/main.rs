@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
+    clippy::print_stderr,
     dead_code,
     reason = "a test ends where something does not hold; the bed serves other tests, too"
 )]

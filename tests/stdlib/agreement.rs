@@ -44,7 +44,14 @@ fn library() -> Library {
                     let kind = format!("{prefix}{}", item.name);
                     declared.push(Declared { kind, prefix: prefix.clone(), item });
                 }
-                _ => {}
+                Kind::Recipe
+                | Kind::Fn
+                | Kind::Param
+                | Kind::Secret
+                | Kind::Let
+                | Kind::Image
+                | Kind::Test
+                | Kind::Output => {}
             }
         }
     }

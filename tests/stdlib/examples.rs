@@ -66,7 +66,9 @@ fn shellcheck(scripts: &[(String, String)]) {
         fs::write(dir.path().join(&name), format!("# {}\n{text}\n", address.replace('\n', " "))).expect("script");
         command.arg(name);
     }
-    if let Ok(output) = command.output() { assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)) } else {
+    if let Ok(output) = command.output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    } else {
         assert!(std::env::var_os("CI").is_none(), "CI must have shellcheck: see scripts/setup.sh");
         eprintln!("SKIPPED: this machine lacks shellcheck; scripts/setup.sh installs it");
     }

@@ -1,6 +1,5 @@
 //! Programs that tests write, and what the compiler makes of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imgc_compiler::world::{Argument, Found, World, WorldError};
@@ -117,9 +116,9 @@ impl Example {
 
 /// A program with every given example in a recipe of its own, `e0` and so on, and what is to come after them.
 pub(crate) fn recipes(examples: &[&Example], on: &str, rest: impl Fn(usize, &Example) -> String) -> String {
-    let imports: BTreeMap<&str, ()> =
-        examples.iter().flat_map(|example| &example.imports).map(|import| (import.as_str(), ())).collect();
-    let mut program: String = imports.keys().map(|import| format!("{import}\n")).collect();
+    let imports: std::collections::BTreeSet<&str> =
+        examples.iter().flat_map(|example| &example.imports).map(String::as_str).collect();
+    let mut program: String = imports.iter().map(|import| format!("{import}\n")).collect();
     for (number, example) in examples.iter().enumerate() {
         program.push_str(&format!("\nrecipe e{number}() on {on} {{\n{}\n}}\n", example.body));
         program.push_str(&rest(number, example));

@@ -1,6 +1,7 @@
 //! Diagnostics of the compiler as reports for a terminal and as JSON.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use imgc_compiler::{Diagnostic, Label, Place, Severity, Sources, Tag};
@@ -110,7 +111,11 @@ fn marked(labels: &[&Label], sources: &Sources, place: &Place) -> (NamedSource<A
     for (label, range) in labels.iter().zip(snippet.ranges) {
         let text = (!label.text.is_empty()).then(|| harmless(&label.text));
         let primary = spans.is_empty();
-        spans.push(if primary { LabeledSpan::new_primary_with_span(text, range) } else { LabeledSpan::new_with_span(text, range) });
+        spans.push(if primary {
+            LabeledSpan::new_primary_with_span(text, range)
+        } else {
+            LabeledSpan::new_with_span(text, range)
+        });
     }
     (NamedSource::new(harmless(&place.path), snippet.text), spans)
 }
@@ -135,7 +140,7 @@ pub(crate) struct Pointer<'a> {
 pub(crate) fn pointed(pointer: &Pointer<'_>, terminal: &Terminal) -> String {
     let end = pointer.range.end.min(pointer.text.len());
     let start = pointer.range.start.min(end);
-    let snippet = shaped(&Arc::from(pointer.text), &[start..end]);
+    let snippet = shaped(&Arc::from(pointer.text), std::slice::from_ref(&(start..end)));
     let label = |range| LabeledSpan::new_primary_with_span(Some(harmless(&pointer.label)), range);
     let report = Report {
         code: "",
@@ -188,7 +193,7 @@ pub(crate) fn safe(document: &serde_json::Value) -> String {
     for c in document.to_string().chars() {
         // The characters below U+0020 are escaped by JSON itself.
         if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }

@@ -118,8 +118,12 @@ impl Tree<'_> {
             match &output.value {
                 OutputValue::Text(text) => self.lines.push(format!("    {} = {text}", output.name)),
                 OutputValue::None => self.lines.push(format!("    {} = none", output.name)),
-                OutputValue::Build(_) | OutputValue::File { .. } => {}
-                OutputValue::Artifact { .. } | OutputValue::Image(_) | OutputValue::List(_) | OutputValue::Map(_) => {}
+                OutputValue::Build(_)
+                | OutputValue::File { .. }
+                | OutputValue::Artifact { .. }
+                | OutputValue::Image(_)
+                | OutputValue::List(_)
+                | OutputValue::Map(_) => {}
             }
         }
         self.lines.push(String::new());

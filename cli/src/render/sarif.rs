@@ -1,5 +1,7 @@
 //! Diagnostics as SARIF 2.1.0 (OASIS, "Static Analysis Results Interchange Format"), for what shows findings of many tools.
 
+use std::fmt::Write as _;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -54,7 +56,9 @@ fn result(diagnostic: &Diagnostic, rule: usize, sources: &Sources) -> Value {
     }
     let related = |(number, label): (usize, &Label)| {
         let mut location = location(label, sources);
-        location["id"] = json!(number);
+        if let Some(fields) = location.as_object_mut() {
+            fields.insert("id".to_owned(), json!(number));
+        }
         location
     };
     let fixes: Vec<Value> = diagnostic.fixes.iter().map(|fix| self::fix(fix, sources)).collect();
@@ -74,8 +78,10 @@ fn location(label: &Label, sources: &Sources) -> Value {
     let mut location = json!({
         "physicalLocation": { "artifactLocation": artifact(&place), "region": region(&place) },
     });
-    if !label.text.is_empty() {
-        location["message"] = json!({ "text": label.text });
+    if !label.text.is_empty()
+        && let Some(fields) = location.as_object_mut()
+    {
+        fields.insert("message".to_owned(), json!({ "text": label.text }));
     }
     location
 }
@@ -118,7 +124,7 @@ fn encoded(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn control_bytes_become_signs_of_the_same_length() {
         let text: Arc<str> = Arc::from("a\u{1b}[31m \u{9b}2J\r\n\u{202e}x\tb\n");
-        let shaped = shaped(&text, &[0..1]);
+        let shaped = shaped(&text, std::slice::from_ref(&(0..1)));
         assert_eq!(&*shaped.text, "a?[31m ¿2J \n\u{fffd}x\tb\n");
         assert_eq!(shaped.text.len(), text.len());
     }

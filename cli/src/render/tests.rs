@@ -1,4 +1,4 @@
-//! What tests came to: as TAP, as `JUnit`'s XML, as events, in words.
+//! What tests came to: as TAP, as XML, as events, in words.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -84,7 +84,9 @@ pub(crate) fn junit(plan: &Plan, outcomes: &[TestOutcome]) -> Result<String, Fai
         let image = plan.images.iter().find(|image| Some(image.last) == tested);
         let name = image.map_or("tests", |image| image.address.0.as_str());
         let case = case(outcome);
-        if let Some(suite) = report.test_suites.iter_mut().find(|suite| suite.name.as_str() == name) { drop(suite.add_test_case(case)) } else {
+        if let Some(suite) = report.test_suites.iter_mut().find(|suite| suite.name.as_str() == name) {
+            suite.add_test_case(case);
+        } else {
             let mut suite = TestSuite::new(name);
             suite.add_test_case(case);
             report.add_test_suite(suite);

@@ -223,10 +223,10 @@ impl Body<'_, '_> {
             }
             Some(Item::Let { ty, .. } | Item::Output { ty, .. }) => {
                 let ty = self.narrowed(&Root::Item(item.id).into(), ty);
-                return self.typed(Kind::Item(item), span, self.from_module(item, ty));
+                return self.typed(Kind::Item(item), span, self.of_module(item, ty));
             }
             Some(Item::Image(image)) => {
-                return self.typed(Kind::Item(item), span, self.from_module(item, image.ty.clone()));
+                return self.typed(Kind::Item(item), span, self.of_module(item, image.ty.clone()));
             }
             Some(Item::Secret { ty, .. }) => return self.typed(Kind::Item(item), span, ty.clone()),
             Some(Item::Fn { .. }) => "a function: call it",
@@ -244,7 +244,7 @@ impl Body<'_, '_> {
     }
 
     /// Names of another module say nothing here.
-    fn from_module(&self, item: Ref, ty: Type) -> Type {
+    fn of_module(&self, item: Ref, ty: Type) -> Type {
         if item.id.module == self.module { ty } else { super::indices::forgotten(&ty, &|_| true) }
     }
 

@@ -231,8 +231,7 @@ fn describe(parent: NodeRef<'_>, before: &[NodeRef<'_>], kind: Kind) -> Missing 
             helped("`:` and a type", format!("write `{}: Type`, for example `{}: String`", name(), name()))
         }
         (_, Kind::MissValue) => helped("`=` and a value", format!("write `{} = …`", name())),
-        (Kind::Fields, Kind::MissBlock) => plain("`{`"),
-        (Kind::Block, Kind::MissBlock) => plain("`{`"),
+        (Kind::Fields | Kind::Block, Kind::MissBlock) => plain("`{`"),
         (Kind::Step, Kind::MissBlock) => {
             helped("the fields of the step in `{ … }`", format!("write `{} {{ field = value }}`", parent.text()))
         }

@@ -30,7 +30,6 @@ pub fn members() -> Vec<Member> {
     MEMBERS.iter().flat_map(of_type).collect()
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm a member")]
 fn told(builtin: Builtin, of: &str) -> (&'static str, &'static str) {
     match builtin {
         Builtin::Map => ("(T => U): List<U>", "What the function gives for each element."),

@@ -137,17 +137,15 @@ impl Scan {
                 }
                 self.stack.pop();
             }
-            State::Single { here: false } => {}
             State::Braced if c == '}' => {
                 self.stack.pop();
                 self.after = After::Word;
             }
-            State::Braced => {}
             State::Comment if c == '\n' => {
                 self.stack.pop();
                 self.end_of_command();
             }
-            State::Comment => {}
+            State::Single { here: false } | State::Braced | State::Comment => {}
             State::Block if rest.starts_with("#>") => {
                 self.stack.pop();
                 self.after = After::Blank;

@@ -6,7 +6,6 @@
     clippy::print_stdout,
     clippy::wildcard_enum_match_arm,
     clippy::format_push_string,
-    clippy::case_sensitive_file_extension_comparisons,
     reason = "a test fails by panicking, and its helpers count as part of it"
 )]
 

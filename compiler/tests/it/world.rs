@@ -52,7 +52,7 @@ impl MapWorld {
             let path = format!("{prefix}{name}");
             if entry.file_type().unwrap().is_dir() {
                 self.add(&entry.path(), &format!("{path}/"));
-            } else if !name.ends_with(".snap") && !name.ends_with(".snap.new") {
+            } else if !name.contains(".snap") {
                 self.files.insert(path, std::fs::read(entry.path()).unwrap());
             }
         }

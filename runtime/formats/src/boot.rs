@@ -196,7 +196,9 @@ impl<'a> Kernel<'a> {
             options.push_str(" ro");
         }
         if !own.iter().any(|argument| argument.starts_with("console=")) {
-            options.push_str(&format!(" console=tty0 console={},115200", machine.serial));
+            options.push_str(" console=tty0 console=");
+            options.push_str(machine.serial);
+            options.push_str(",115200");
         }
         for argument in own {
             options.push(' ');

@@ -45,7 +45,7 @@ fn shown(example: &Example, first: bool, color: bool) -> String {
     }
     match example.file {
         Some("main.imgc") => {}
-        Some(file) => text.push_str(&format!("  {file}:\n")),
+        Some(file) => text.extend(["  ", file, ":\n"]),
         None => text.push_str("  with these arguments:\n"),
     }
     for line in example.text.lines() {
@@ -54,7 +54,7 @@ fn shown(example: &Example, first: bool, color: bool) -> String {
         text.push('\n');
     }
     if example.repeat > 1 {
-        text.push_str(&format!("    … and so on, {} times", example.repeat));
+        text.extend(["    … and so on, ", &example.repeat.to_string(), " times"]);
     } else {
         text.pop();
     }

@@ -87,7 +87,9 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 fn label(row: &Row) -> String {
     match row.state {
         State::Unknown => row.text.clone(),
-        state => format!("{} {}", state.mark(), row.text),
+        state @ (State::Cached | State::New | State::Changed | State::Pending) => {
+            format!("{} {}", state.mark(), row.text)
+        }
     }
 }
 

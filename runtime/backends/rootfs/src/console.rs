@@ -27,12 +27,11 @@ impl Wired {
     /// The two ends for a console.
     pub(crate) fn new(console: &Console<'_>) -> Result<Self, BackendError> {
         let failed = || BackendError::io("cannot make a terminal for the shell");
-        let (near, far) = match &console.terminal {
-            Some(tty) => terminal(tty.size).map_err(failed())?,
-            None => {
-                let (read, write) = io::pipe().map_err(failed())?;
-                (OwnedFd::from(write), OwnedFd::from(read))
-            }
+        let (near, far) = if let Some(tty) = &console.terminal {
+            terminal(tty.size).map_err(failed())?
+        } else {
+            let (read, write) = io::pipe().map_err(failed())?;
+            (OwnedFd::from(write), OwnedFd::from(read))
         };
         rustix::io::ioctl_fionbio(&near, true).map_err(io::Error::from).map_err(failed())?;
         let interest =
@@ -103,7 +102,7 @@ fn resize(near: impl AsFd, size: TtySize) -> io::Result<()> {
 
 async fn readable(near: &AsyncFd<OwnedFd>) {
     if near.readable().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

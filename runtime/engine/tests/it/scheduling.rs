@@ -11,11 +11,15 @@ use crate::bed::{Bed, Do, Img, Program, plan};
 /// The addresses of steps in the order in which they began.
 fn begun(bed: &Bed) -> Vec<String> {
     let events = bed.events.lock().unwrap();
-    let begun = events.iter().filter_map(|event| match event {
-        Event::Started { address, .. } if address.0.contains("/do") => Some(address.0.clone()),
-        _ => None,
-    });
-    begun.collect()
+    let mut begun = Vec::new();
+    for event in events.iter() {
+        if let Event::Started { address, .. } = event
+            && address.0.contains("/do")
+        {
+            begun.push(address.0.clone());
+        }
+    }
+    begun
 }
 
 #[tokio::test]
