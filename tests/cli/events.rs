@@ -49,6 +49,7 @@ fn every_event_has_its_form_and_its_place() {
     }
     let mut seen = BTreeSet::new();
     let bed = program("  sh \"say\" { script = \"echo one; printf '\\\\377\\\\n' >&2; echo half\" }\n");
+    Bed::settle();
     let said = bed.imgc(&["apply", "--format", "json"]);
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     let run = events(&said);

@@ -28,7 +28,7 @@ fn a_machine_larger_than_the_host_is_refused_before_anything_starts() {
     }
     refused(
         "image vm { from = qemu.disk(disk0)\n machine = { memory = 16TiB, firmware = uefi }\n sh \"x\" { script = \"true\" } }\n\
-         output vm = vm\n",
+         output kept = vm\n",
         &["the machine asks for 16777216 MiB of memory", "nothing was started"],
     );
 }
@@ -40,7 +40,7 @@ fn arguments_that_replace_what_imgc_says_are_refused() {
     }
     refused(
         "image vm { from = qemu.disk(disk0)\n machine = { qemu_args = [\"-m\", \"64\"] }\n sh \"x\" { script = \"true\" } }\n\
-         output vm = vm\n",
+         output kept = vm\n",
         &["`qemu_args` would replace what imgc says with `-m`", "set `memory`"],
     );
 }
@@ -52,7 +52,7 @@ fn what_is_no_sound_disk_is_refused() {
     }
     let program = |file: &str, more: &str| {
         format!(
-            "image vm {{ from = qemu.disk(file(\"{file}\"){more})\n sh \"x\" {{ script = \"true\" }} }}\noutput vm = vm\n"
+            "image vm {{ from = qemu.disk(file(\"{file}\"){more})\n sh \"x\" {{ script = \"true\" }} }}\noutput kept = vm\n"
         )
     };
     let place = Place::new("");

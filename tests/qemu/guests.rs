@@ -29,7 +29,6 @@ image base {{
   use ssh.authorized_key("root", "{public}")
 }}
 let disk0 = disk.image(base, size: 2GiB, format: qcow2, boot: uefi)
-let small = {{ memory = 512MiB, firmware = uefi, login = {{ key = file("./key") }} }}
 "#
     )
 }

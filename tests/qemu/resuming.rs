@@ -16,7 +16,7 @@ fn four_steps(last: &str) -> String {
         r#"
 image vm {{
   from = qemu.disk(disk0)
-  machine = small
+  machine = {{ memory = 512MiB, firmware = uefi, login = {{ key = file("./key") }} }}
   sh "one" {{
     script = """
       mkdir -p /run/t
@@ -41,7 +41,7 @@ image vm {{
       """
   }}
 }}
-output vm = vm
+output kept = vm
 "#
     )
 }
@@ -128,7 +128,7 @@ fn root_partition(disk: &Path, dir: &Path) -> PathBuf {
 /// kill -9 in the middle of a step: no guest is left, and the next run goes on from the last layer.
 fn a_killed_imgc_leaves_no_guest(place: &Place) {
     let more = "image more { from = vm\n  sh \"slow\" { script = \"echo slow-began; sleep 15; echo slow >/root/slow\" }\n}\n\
-                output more = more\n";
+                output kept_more = more\n";
     place.write(&format!("{}{more}", four_steps("edited")));
     let mut imgc = place.bed.imgc(&["apply", place.package.to_str().expect("UTF-8")]);
     let mut child = Running(imgc.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("imgc"));

@@ -41,7 +41,8 @@ fn every_real_program_is_formatted() {
 #[test]
 fn what_is_not_built_yet_says_so_at_apply() {
     let state = tempfile::tempdir().expect("a folder");
-    for program in PROGRAMS {
+    // The two others are machines of QEMU on disks from the network: those are built.
+    for program in PROGRAMS.into_iter().filter(|program| !["matrix", "cloud-image"].contains(program)) {
         let out = state.path().join("out").to_string_lossy().into_owned();
         let output = imgc(program, &["apply", "--out-dir", &out], state.path());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -55,15 +55,12 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         return Err(wrong());
     }
     let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    let mut bytes = whole.checked_mul(factor).ok_or_else(wrong)?;
-    let mut worth = factor;
-    for digit in part.bytes() {
-        worth /= 10;
-        bytes = bytes
-            .checked_add(u64::from(digit.wrapping_sub(b'0')).checked_mul(worth).ok_or_else(wrong)?)
-            .ok_or_else(wrong)?;
-    }
-    Ok(bytes)
+    // The digits behind the point as a fraction: more than nine say nothing about a number of bytes that one writes.
+    let digits: String = part.chars().take(9).collect();
+    let scale = 10_u128.pow(u32::try_from(digits.len()).unwrap_or_default());
+    let fraction = digits.parse::<u128>().unwrap_or_default() * u128::from(factor) / scale;
+    let bytes = u128::from(whole) * u128::from(factor) + fraction;
+    u64::try_from(bytes).map_err(|_| wrong())
 }
 
 /// `1 step`, `3 steps`.
