@@ -163,10 +163,11 @@ fn age(now: i64, then: i64) -> String {
 }
 
 fn forget(records: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::io(format!("cannot remove `{}`", records.display()))(error);
     match std::fs::remove_dir_all(records) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io(format!("cannot remove `{}`", records.display()))(error))
-        }
+        // An apply beside this one has written its record meanwhile: it stands for what is there now.
+        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
