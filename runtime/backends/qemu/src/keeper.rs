@@ -1,7 +1,7 @@
 //! The keeper of a QEMU: a small process between imgc and it, which ends it when imgc is gone, however that went.
 //!
 //! imgc holds the only writing end of a pipe. End of file there means that it is gone: the keeper kills QEMU and
-//! removes the machine's directory. [`KILL`] has it killed and its directory left to imgc; [`PARK`] lets QEMU live on
+//! removes the machine's directory. `KILL` has it killed and its directory left to imgc; `PARK` lets QEMU live on
 //! without imgc, for `imgc shell`.
 
 use std::fs::File;
