@@ -145,13 +145,12 @@ impl Scan {
                 self.stack.pop();
                 self.end_of_command();
             }
-            State::Single { here: false } | State::Braced | State::Comment => {}
             State::Block if rest.starts_with("#>") => {
                 self.stack.pop();
                 self.after = After::Blank;
                 return 2;
             }
-            State::Block => {}
+            State::Single { here: false } | State::Braced | State::Comment | State::Block => {}
         }
         c.len_utf8()
     }
