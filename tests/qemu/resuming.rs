@@ -47,6 +47,7 @@ output kept = vm
 }
 
 #[test]
+#[ignore = "takes ten minutes of emulation: make test-long"]
 fn machine_an_edited_step_goes_on_from_the_running_guest() {
     if skipped() {
         return;
