@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use crate::bed::{Bed, Who, has, lacking, must, run};
 use crate::failures::boxed;
 
-const STEPS: &str = "  write \"users\" { dest = \"/etc/passwd\", text = \"root:x:0:0::/root:/bin/sh\\nann:x:1234:1234::/home/ann:/bin/sh\\n\" }\n  sh \"one\" { script = \"echo one > /out; /bin/busybox mkdir -p /work; /bin/busybox chmod 777 /work\" }\n  sh \"two\" {\n    script = \"echo two >> /work/two\"\n    user = \"ann\"\n    workdir = \"/work\"\n    env = { \"GREETING\" => \"hello  you\" }\n    network = false\n  }";
+const STEPS: &str = "  write \"users\" { dest = \"/etc/passwd\", text = \"root:x:0:0::/root:/bin/sh\\nann:x:1234:1234::/home/ann:/bin/sh\\n\" }\n  sh \"one\" { script = \"echo one > /out; /bin/busybox mkdir -p /srv; /bin/busybox chmod 777 /srv\" }\n  sh \"two\" {\n    script = \"echo two >> /srv/two\"\n    user = \"ann\"\n    workdir = \"/srv\"\n    env = { \"GREETING\" => \"hello  you\" }\n    network = false\n  }";
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -34,15 +34,15 @@ fn piped(who: Who) {
         with_input(command.args(args), input)
     };
     let trees = listing(&bed.path("cache"));
-    let look = "/bin/busybox id -un; pwd; echo \"$GREETING\"; /bin/busybox cat /out /work/two; /bin/busybox ls /sys/class/net; echo more >> /work/two; exit 7";
+    let look = "/bin/busybox id -un; pwd; echo \"$GREETING\"; /bin/busybox cat /out /srv/two; /bin/busybox ls /sys/class/net; echo more >> /srv/two; exit 7";
     let said = shell(&["box/sh \"two\""], look);
     let (out, err) = (text(&said.stdout), text(&said.stderr));
-    assert_eq!(out, "ann\n/work\nhello  you\none\ntwo\nlo\n", "{who:?}: {err}");
+    assert_eq!(out, "ann\n/srv\nhello  you\none\ntwo\nlo\n", "{who:?}: {err}");
     assert_eq!(said.status.code(), Some(7), "a script gets the code of its shell: {err}");
     // What was written is gone with the machine.
-    let before = shell(&["--before", "box/sh \"two\"", "--", "/bin/busybox", "ls", "-A", "/work"], "");
+    let before = shell(&["--before", "box/sh \"two\"", "--", "/bin/busybox", "ls", "-A", "/srv"], "");
     assert_eq!((text(&before.stdout).as_str(), before.status.code()), ("", Some(0)), "{}", text(&before.stderr));
-    let after = shell(&["--user", "root", "box/sh \"two\"", "--", "/bin/busybox", "cat", "/work/two"], "");
+    let after = shell(&["--user", "root", "box/sh \"two\"", "--", "/bin/busybox", "cat", "/srv/two"], "");
     assert_eq!(text(&after.stdout), "two\n", "{}", text(&after.stderr));
     let image = shell(&["box", "--", "/bin/busybox", "cat", "/out"], "");
     assert_eq!(text(&image.stdout), "one\n", "{}", text(&image.stderr));
