@@ -1,25 +1,10 @@
 //! Errors of other crates as those of a backend.
 
-use std::error::Error;
-
+pub(crate) use imgc_backend::error::chain;
 use imgc_backend::BackendError;
 use imgc_store::StoreError;
 
 use crate::protocol::Failure;
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
-}
 
 /// What the store reports.
 pub(crate) fn store(error: StoreError) -> BackendError {
