@@ -11,6 +11,7 @@ pub mod driver;
 mod evaluate;
 pub mod fix;
 pub mod format;
+pub mod ide;
 mod lint;
 mod lower;
 mod modules;
