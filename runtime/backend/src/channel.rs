@@ -39,6 +39,12 @@ pub trait Channel: Send {
     /// the placement names.
     async fn put(&mut self, placement: &Placement, cx: &Cx) -> Result<(), BackendError>;
 
+    /// Says why a step failed, where more is known of the machine than the channel could tell: what its console says,
+    /// how it ended. Called once a failed step.
+    async fn explain(&mut self, error: BackendError, _cx: &Cx) -> BackendError {
+        error
+    }
+
     /// Waits until the machine answers again after it restarted or its connection was lost, at most for `within`.
     ///
     /// # Errors

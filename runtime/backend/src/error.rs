@@ -70,6 +70,14 @@ pub enum BackendError {
         /// What to do.
         help: Option<String>,
     },
+    /// A machine failed, or what ran in it ran out of something: the cause, as it was seen from outside.
+    #[error("{message}")]
+    Machine {
+        /// What happened to it, and in what.
+        message: String,
+        /// What to do, and where its console and screen are kept.
+        help: Option<String>,
+    },
     /// A step left a secret where others can read it.
     #[error("{what} left the secret `{secret}` in its layer: {place} holds it {form}")]
     Leaked {
@@ -115,7 +123,7 @@ impl BackendError {
             Self::StepFailed { .. } | Self::TimedOut { .. } | Self::Source { .. } | Self::Disconnected { .. } => {
                 Fault::Build
             }
-            Self::Leaked { .. } => Fault::Build,
+            Self::Leaked { .. } | Self::Machine { .. } => Fault::Build,
             Self::Environment { .. } => Fault::Environment,
             Self::Program { .. } => Fault::Program,
             Self::Interrupted => Fault::Interrupted,
@@ -140,7 +148,8 @@ impl BackendError {
             Self::Source { help, .. }
             | Self::Environment { help, .. }
             | Self::Program { help, .. }
-            | Self::Disconnected { help, .. } => help.as_deref(),
+            | Self::Disconnected { help, .. }
+            | Self::Machine { help, .. } => help.as_deref(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some space, for instance with `imgc cache rm`, and run the same command again")
             }

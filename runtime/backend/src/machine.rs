@@ -15,8 +15,9 @@ pub trait Backend: Send + Sync {
     /// What it can do. Pure.
     fn offers(&self) -> &Offers;
 
-    /// What a node takes, or why it cannot be built here. Pure but for looking whether host tools exist.
-    fn needs(&self, node: &Node) -> Result<Resources, Refusal>;
+    /// What a node takes, or why it cannot be built here. `machine` is the record of its image, as [`MachineSpec`] has
+    /// it. Pure but for looking whether host tools exist.
+    fn needs(&self, node: &Node, machine: &serde_json::Value) -> Result<Resources, Refusal>;
 
     /// Whether a source of this backend has anything to pin: one that its arguments say all about gets no entry in the
     /// lock, and [`Backend::lock`], which must be quick and need no network then, is asked each time. Pure.

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use imgc_backend::{Fault, Kind};
-use imgc_plan::{Node, NodeId, Plan, node::Work};
+use imgc_plan::{NodeId, Plan, node::Work};
 
 use crate::survey::Survey;
 use crate::{Engine, EngineError, Refused};
 
 /// Every one of the nodes that no backend offers, or that its backend refuses. In dependency order.
 pub(crate) fn refusals(engine: &Engine, plan: &Plan, nodes: &BTreeSet<NodeId>) -> Vec<Refused> {
-    nodes.iter().filter_map(|id| refusal(engine, plan.node(*id), *id)).collect()
+    nodes.iter().filter_map(|id| refusal(engine, plan, *id)).collect()
 }
 
 /// An error that names them all, where there are any.
@@ -27,7 +27,8 @@ pub(crate) fn harmful(mut refused: Vec<Refused>, survey: &Survey) -> Vec<Refused
     refused
 }
 
-fn refusal(engine: &Engine, node: &Node, id: NodeId) -> Option<Refused> {
+fn refusal(engine: &Engine, plan: &Plan, id: NodeId) -> Option<Refused> {
+    let node = plan.node(id);
     let refused = |message: String, help: Option<String>, fault: Fault| {
         Some(Refused { node: id, address: node.address.clone(), message, help, fault })
     };
@@ -47,7 +48,7 @@ fn refusal(engine: &Engine, node: &Node, id: NodeId) -> Option<Refused> {
             Some("make the plan again with this imgc".to_owned()),
             Fault::Program,
         ),
-        Some((backend, _)) => match backend.needs(node) {
+        Some((backend, _)) => match backend.needs(node, &plan.machine(id)) {
             Ok(_) => None,
             Err(refusal) => refused(refusal.message, refusal.help, refusal.fault),
         },

@@ -171,7 +171,9 @@ impl Schedule {
         missing.retain(|parent| !self.shared.survey.is_settled(*parent));
         let of_plan = self.shared.plan.node(node);
         let backend = self.shared.engine.backends.get_key_value(of_plan.backend.as_str());
-        let needs = backend.and_then(|(_, backend)| backend.needs(of_plan).ok()).unwrap_or_default();
+        let needs = backend
+            .and_then(|(_, backend)| backend.needs(of_plan, &self.shared.plan.machine(node)).ok())
+            .unwrap_or_default();
         let backend = backend.map_or("", |(name, _)| *name);
         self.jobs.push(Job { node, way, missing: missing.len(), chain, place, backend, needs: Needs::of(needs) });
         if missing.is_empty() {

@@ -77,6 +77,9 @@ impl RunVault {
             BackendError::Disconnected { message, help } => {
                 BackendError::Disconnected { message: text(message), help: maybe(help) }
             }
+            BackendError::Machine { message, help } => {
+                BackendError::Machine { message: text(message), help: maybe(help) }
+            }
             BackendError::Leaked { what, secret, form, place } => {
                 BackendError::Leaked { what: text(what), secret, form, place: text(place) }
             }

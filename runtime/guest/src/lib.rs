@@ -29,6 +29,14 @@ pub use imgc_backend::Output;
 /// What the channel reports, with the step's name filled in; [`BackendError::StepFailed`] where the program ended in
 /// a way the step does not allow; [`BackendError::Internal`] where the arguments are not those of the kind.
 pub async fn run_step(node: &Node, channel: &mut dyn Channel, cx: &Cx, output: Output<'_>) -> Result<(), BackendError> {
+    match run(node, channel, cx, output).await {
+        Ok(()) => Ok(()),
+        Err(error @ (BackendError::Interrupted | BackendError::Internal { .. })) => Err(error),
+        Err(error) => Err(channel.explain(error, cx).await),
+    }
+}
+
+async fn run(node: &Node, channel: &mut dyn Channel, cx: &Cx, output: Output<'_>) -> Result<(), BackendError> {
     let what = name(node);
     match node.kind.as_str() {
         "sh" => sh::run(&parse(node)?, &what, channel, cx, output).await,

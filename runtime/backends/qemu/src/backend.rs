@@ -6,7 +6,6 @@ use imgc_backend::{
     Artifact, ArtifactInput, Backend, BackendError, CameUp, CommitCost, Cx, Effect, Kind, Layer, LayerId,
     Machine as Live, MachineSpec, Need, Offers, Presence, Recovered, Refusal, Resources, Shape, States,
 };
-use imgc_plan::value::plain_record;
 use imgc_plan::{Locked, Node, Work};
 use imgc_store::Store;
 
@@ -73,34 +72,42 @@ fn offers() -> Offers {
     }
 }
 
+/// Whether such a machine can be on this host.
+fn possible(machine: &Machine, node: &Node) -> Result<(), Refusal> {
+    Host::find(&node.platform)?;
+    machine.check(host::memory_size())?;
+    host::firmware(machine, &node.platform)?;
+    if machine.tpm && host::find_program("swtpm").is_none() {
+        return Err(host::missing("swtpm", "swtpm"));
+    }
+    Ok(())
+}
+
 #[async_trait::async_trait]
 impl Backend for Qemu {
     fn offers(&self) -> &Offers {
         Self::static_offers()
     }
 
-    fn needs(&self, node: &Node) -> Result<Resources, Refusal> {
+    fn needs(&self, node: &Node, machine: &serde_json::Value) -> Result<Resources, Refusal> {
         if host::find_program("qemu-img").is_none() {
             return Err(host::missing("qemu-img", "qemu-utils"));
         }
-        let machine = match &node.work {
-            Work::Source(source) => {
-                let machine = Machine::read(&plain_record(&source.machine)).map_err(|error| Refusal {
-                    message: error.to_string(),
-                    help: None,
-                    fault: imgc_backend::Fault::Internal,
-                })?;
-                Host::find(&node.platform)?;
-                machine.check(host::memory_size())?;
-                host::firmware(&machine, &node.platform)?;
+        let machine = Machine::read(machine).map_err(|error| Refusal {
+            message: error.to_string(),
+            help: None,
+            fault: imgc_backend::Fault::Internal,
+        })?;
+        match &node.work {
+            Work::Artifact(_) => return Ok(Resources { cpus: 1, memory: 256 << 20, machines: 0, disk: 2 << 30 }),
+            Work::Source(_) => {
+                possible(&machine, node)?;
                 return Ok(Resources { cpus: 1, memory: 64 << 20, machines: 0, disk: 1 << 30 });
             }
-            Work::Step(_) => {
-                Host::find(&node.platform)?;
-                Machine::default()
-            }
-            Work::Artifact(_) => return Ok(Resources { cpus: 1, memory: 256 << 20, machines: 0, disk: 2 << 30 }),
-        };
+            // Said once for an image: what no step can run on is refused at the first of them.
+            Work::Step(step) if step.on == step.source => possible(&machine, node)?,
+            Work::Step(_) => {}
+        }
         // What QEMU itself takes comes on top.
         Ok(Resources { cpus: machine.cpus, memory: machine.memory + (256 << 20), machines: 1, disk: 1 << 30 })
     }

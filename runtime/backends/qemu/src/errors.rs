@@ -1,7 +1,7 @@
 //! Errors of other crates, and of QEMU, as those of a backend.
 
-pub(crate) use imgc_backend::error::chain;
 use imgc_backend::BackendError;
+pub(crate) use imgc_backend::error::chain;
 use imgc_store::StoreError;
 
 use crate::qmp::QmpError;

@@ -68,7 +68,7 @@ impl Backend for Rootfs {
         Self::static_offers()
     }
 
-    fn needs(&self, node: &Node) -> Result<Resources, Refusal> {
+    fn needs(&self, node: &Node, _machine: &serde_json::Value) -> Result<Resources, Refusal> {
         if node.platform.os != "linux" {
             let message = format!("the rootfs backend builds images for Linux, not for {}", node.platform.os);
             return Err(Refusal { message, help: None, fault: Fault::Program });

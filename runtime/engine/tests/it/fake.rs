@@ -91,7 +91,7 @@ impl Backend for Fake {
         &self.offers
     }
 
-    fn needs(&self, node: &Node) -> Result<Resources, Refusal> {
+    fn needs(&self, node: &Node, _machine: &serde_json::Value) -> Result<Resources, Refusal> {
         let lacks = node.kind == "fake.source" && self.seen.lacks.load(Ordering::SeqCst);
         if lacks || text(node, "content") == "too big" {
             let message = "needs more memory than there is".to_owned();

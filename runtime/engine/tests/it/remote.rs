@@ -136,7 +136,7 @@ impl Backend for Remote {
         &self.offers
     }
 
-    fn needs(&self, _node: &Node) -> Result<Resources, Refusal> {
+    fn needs(&self, _node: &Node, _machine: &serde_json::Value) -> Result<Resources, Refusal> {
         Ok(Resources { cpus: 1, machines: 1, ..Resources::default() })
     }
 
