@@ -145,7 +145,8 @@ impl Package {
             cold: false,
         };
         if let Some(mirror) = env_text("IMGC_DEBIAN_MIRROR") {
-            settings.debian_mirrors.insert("*".to_owned(), mirror);
+            // For all suites, those that imgc.toml has mirrors for as well: who sets it now knows where they are now.
+            settings.debian_mirrors = BTreeMap::from([("*".to_owned(), mirror)]);
         }
         for pair in env_text("IMGC_REGISTRY_MIRRORS").unwrap_or_default().split(',') {
             if let Some((host, mirror)) = pair.split_once('=') {

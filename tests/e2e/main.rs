@@ -16,6 +16,7 @@ mod engines;
 mod failures;
 mod inside;
 mod machine;
+mod mirrors;
 mod repeat;
 mod secrets;
 mod shell;

@@ -146,8 +146,10 @@ impl<'a> Apt<'a> {
         }
         if found.first().map(|(suite, _)| suite) != suites.first() {
             let suite = suites.first().map(|suite| (suite.name.as_str(), suite.mirror.as_str())).unwrap_or_default();
+            let said = ended.last_words();
+            let why = if said.is_empty() { "apt found no release file there" } else { said.as_str() };
             return Err(BackendError::Source {
-                message: format!("cannot fetch the suite {} from {}: {}", suite.0, suite.1, ended.last_words()),
+                message: format!("cannot fetch the suite {} from {}: {why}", suite.0, suite.1),
                 help: Some("check the suite's name and the network; mirrors come from imgc.toml".to_owned()),
             });
         }
@@ -158,8 +160,7 @@ impl<'a> Apt<'a> {
 
     /// The release file of a suite as apt keeps it: named by its address.
     fn release(&self, suite: &Suite) -> Result<Option<String>, BackendError> {
-        let address = suite.mirror.split_once("://").map_or(suite.mirror.as_str(), |(_, rest)| rest);
-        let name = format!("{}_dists_{}_InRelease", address.replace('_', "%5f").replace(['/', ':'], "_"), suite.name);
+        let name = format!("{}_dists_{}_InRelease", list_name(&suite.mirror), suite.name);
         let lists = self.dir.join("state/lists");
         let path = lists.join(&name);
         match std::fs::read_to_string(&path) {
@@ -168,6 +169,22 @@ impl<'a> Apt<'a> {
             Err(error) => Err(BackendError::io(format!("cannot read {}", path.display()))(error)),
         }
     }
+}
+
+/// The begin of the names under which apt keeps the lists of an archive: its address without scheme and login, with
+/// these characters and what is not printable in hexadecimal (`URItoFileName` in apt's `strutl.cc`).
+fn list_name(mirror: &str) -> String {
+    let address = mirror.split_once("://").map_or(mirror, |(_, rest)| rest);
+    let (host, path) = address.split_once('/').unwrap_or((address, ""));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let path = format!("{host}/{path}");
+    let quoted = |byte: u8| match byte {
+        b'/' => "_".to_owned(),
+        0..=b' ' | 0x7f.. => format!("%{byte:02x}"),
+        _ if b"\\|{}[]<>\"^~_=!@#$%&*".contains(&byte) => format!("%{byte:02x}"),
+        _ => char::from(byte).to_string(),
+    };
+    path.trim_end_matches('/').bytes().map(quoted).collect()
 }
 
 /// Signatures are checked, ages are not: a locked list of packages may be older than a release file says it lives, and
@@ -364,7 +381,7 @@ const BEGIN: &str =
 const END: &str = "set -eu\ncp \"$2\"/var/lib/apt/lists/*_Packages \"$1/lists/\"\n\
                    rm -f \"$2/etc/apt/preferences.d/imgc\" \"$2/etc/apt/apt.conf.d/99mmdebstrap\" \
                    \"$2/etc/dpkg/dpkg.cfg.d/99mmdebstrap\" \"$2/etc/resolv.conf\" \"$2/etc/hostname\"\n\
-                   rm -f \"$2\"/etc/apt/sources.list.d/*mmdebstrap*\n\
+                   rm -f \"$2\"/etc/apt/sources.list.d/*mmdebstrap* \"$2\"/etc/apt/sources.list.d/0000mirrors.list\n\
                    cat \"$1/sources.list\" > \"$2/etc/apt/sources.list\"\nchmod 0644 \"$2/etc/apt/sources.list\"\n";
 
 fn sources(suites: &[Suite], address: impl Fn(&Suite) -> &str, signed: bool) -> String {
@@ -440,5 +457,22 @@ fn not_served(name: &str, version: &str, locked: &Locked) -> BackendError {
              (snapshot.debian.org) in imgc.toml",
             locked.name
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::list_name;
+
+    #[test]
+    fn lists_are_found_by_the_names_that_apt_gives_them() {
+        for (mirror, name) in [
+            ("http://deb.debian.org/debian", "deb.debian.org_debian"),
+            ("http://127.0.0.1:8080/debian", "127.0.0.1:8080_debian"),
+            ("https://me:pass@mirror.example/a_b/~c", "mirror.example_a%5fb_%7ec"),
+            ("http://mirror.example", "mirror.example"),
+        ] {
+            assert_eq!(list_name(mirror), name, "{mirror}");
+        }
     }
 }
