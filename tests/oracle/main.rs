@@ -106,7 +106,8 @@ impl Bed {
     /// What has to run: what was touched, and what stands on another tree than before.
     fn truth(&self, mutation: &Mutation, after: &Trees) -> BTreeSet<String> {
         let touched = |address: &str| mutation.touches.iter().any(|name| name == address);
-        let differs = |image: &str| self.trees.get(image) != after.get(image);
+        // Of an image without an output there is nothing to see, and nothing to make.
+        let differs = |image: &str| after.get(image).is_some_and(|tree| self.trees.get(image) != Some(tree));
         let mut found = BTreeSet::new();
         for step in STEPS {
             let address = mutation.renamed.get(step.address).map_or(step.address, String::as_str);
@@ -174,7 +175,6 @@ fn can_build() -> bool {
 }
 
 #[test]
-#[ignore = "one of its applies leaves an archive without a line in SHA256SUMS, not understood yet: make test-long"]
 fn every_mutation_is_explained_and_runs_exactly_what_it_must() {
     if !can_build() {
         return;

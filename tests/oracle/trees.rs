@@ -26,13 +26,16 @@ impl PartialEq for Tree {
     }
 }
 
-/// Reads the archives in `out`; those that are byte for byte the ones of `known` are not unpacked again.
+/// Reads the archives in `out`; those that are byte for byte the ones of `known` are not unpacked again. An image whose
+/// output is not in the program any more has no archive, and no tree.
 pub(crate) fn trees(out: &Path, known: &Trees, scratch: &Path) -> Trees {
     let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("SHA256SUMS");
     let mut found = Trees::new();
     for step in STEPS {
         let file = format!("{}.tar", step.output);
-        let sum = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}"))).expect("a sum").to_owned();
+        let line = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}")));
+        assert_eq!(line.is_some(), out.join(&file).exists(), "{file} and its line in SHA256SUMS");
+        let Some(sum) = line.map(str::to_owned) else { continue };
         let tree = match known.get(step.image) {
             Some(tree) if tree.sum == sum => tree.clone(),
             Some(_) | None => Tree { sum, entries: unpack(&out.join(&file), scratch) },

@@ -9,6 +9,7 @@ use imgc_plan::{Fingerprint, NodeId, Plan, node::Work};
 use crate::executor::Worth;
 use crate::resources::Need;
 use crate::shared::Shared;
+use crate::survey::Found;
 use crate::{Chain, Commit, Selection};
 
 /// What committing is taken to cost where it was never measured.
@@ -111,6 +112,8 @@ fn groups(plan: &Plan) -> HashMap<NodeId, &str> {
 pub(crate) struct Commits {
     /// Nodes that others than the next step of their chain are built from, or that were asked for.
     used: HashSet<NodeId>,
+    /// Nodes of which another open one is an equal: it begins on the layer if there is one, else it does the same again.
+    twins: HashSet<NodeId>,
     /// By backend: how long its commits took.
     cost: BTreeMap<String, Duration>,
 }
@@ -135,7 +138,7 @@ impl Commits {
             (*sum, *count) = (*sum + Duration::from_millis(commit), *count + 1);
         }
         let cost = measured.into_iter().map(|(backend, (sum, count))| (backend, sum / count)).collect();
-        Self { used, cost }
+        Self { used, twins: twins(shared), cost }
     }
 
     /// Whether what a node leaves becomes a layer; `next` is the step after it in its chain.
@@ -157,8 +160,23 @@ impl Commits {
         }
         let cost = self.cost.get(&node.backend).copied().unwrap_or(prior);
         let is_known = |next: NodeId| shared.history(next).cost_ms.is_some();
-        // A step that never ran may well fail.
-        let chance = if next.is_some_and(is_known) { shared.history(id).chance() } else { 0.5 };
+        let chance = match next {
+            _ if self.twins.contains(&id) => 1.0,
+            Some(next) if is_known(next) => shared.history(id).chance(),
+            // A step that never ran may well fail.
+            Some(_) | None => 0.5,
+        };
         Commit::If(Worth { cost, chance, since: chain.since })
     }
+}
+
+/// Open nodes with one fingerprint, as far as these are known before anything runs.
+fn twins(shared: &Shared) -> HashSet<NodeId> {
+    let mut equal: HashMap<Fingerprint, Vec<NodeId>> = HashMap::new();
+    for (id, found) in shared.survey.open() {
+        if let Found::Miss { fingerprint, .. } = found {
+            equal.entry(*fingerprint).or_default().push(id);
+        }
+    }
+    equal.into_values().filter(|nodes| nodes.len() > 1).flatten().collect()
 }

@@ -33,6 +33,8 @@ pub(crate) struct Cloud {
     count: AtomicUsize,
     /// How many snapshots were made.
     pub(crate) commits: AtomicUsize,
+    /// What was kept, by the step that left it.
+    pub(crate) kept: Mutex<Vec<Fingerprint>>,
 }
 
 impl Cloud {
@@ -118,6 +120,7 @@ impl Remote {
         let make = |id: &str| drop(snapshots.lock().unwrap().insert(id.to_owned(), (files.clone(), Instant::now())));
         let id = self.cloud.surely(&token, "snap", make).await;
         self.cloud.commits.fetch_add(1, Ordering::SeqCst);
+        self.cloud.kept.lock().unwrap().push(step);
         intent.created(json!(id))?.adopted()?;
         let mut layer = Layer::content("fake", vec![LayerId(Digest::of(id.as_bytes()))], 0, ImageConfig::default());
         layer.state = State::Made(step);
