@@ -80,7 +80,11 @@ impl<'t> Report<'t> {
             let before = children.get(..position).unwrap_or_default();
             match node.kind() {
                 Kind::MissComma => {
-                    let closes = |next: &NodeRef<'_>| next.kind() == Kind::MissClose;
+                    // Behind a value, `for` is no further element but a comprehension the other way around.
+                    let closes = |next: &NodeRef<'_>| {
+                        next.kind() == Kind::MissClose
+                            || (next.kind() == Kind::BadEntry && next.text().starts_with("for "))
+                    };
                     if !children.get(position + 1).is_none_or(closes) {
                         self.tell(*node, syntax::missing_comma);
                     }

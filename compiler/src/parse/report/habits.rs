@@ -106,6 +106,23 @@ pub(super) fn inner(parent: Kind, text: &str) -> Habit {
             let help = format!("the label of a step is a text: `{first} \"{label}\" {{ … }}`");
             return Habit { help: Some(help), ..say(found, None) };
         }
+        (Kind::List, "for") => {
+            return say(
+                "the `for` of a list stands before its value".to_owned(),
+                Some("write `[for x in xs: value]`, with `if condition` before the `:` where it chooses"),
+            );
+        }
+        (Kind::Block, _) if is_call(text) => {
+            let name = text.split('(').next().unwrap_or_default();
+            let message = format!("`{name}` is called, and no statement is a call");
+            // Step kinds have plain names, so only a name of a module is surely a recipe.
+            if name.contains('.') {
+                let fix = Some((format!("write `use {name}`"), format!("use {first}")));
+                return Habit { fix, ..say(message, Some("a recipe is run by `use`")) };
+            }
+            let help = format!("a recipe is run by `use {name}(…)`; a step is `{name} \"label\" {{ … }}`");
+            return say(message, Some(&help));
+        }
         (_, word) if is_reserved(word) => {
             return say(format!("`{word}` is a word of the language and cannot stand here"), None);
         }
@@ -184,6 +201,12 @@ fn shell_variable(text: &str) -> Option<Habit> {
     let name = text.strip_prefix("${")?.split('}').next().unwrap_or_default();
     let help = format!("write `{name}`, or `\\{{{name}}}` inside a text");
     Some(say("`${…}` is no expression".to_owned(), Some(&help)))
+}
+
+/// `name(` or `module.name(`.
+fn is_call(text: &str) -> bool {
+    let end = text.find(|c: char| c != '_' && c != '.' && !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    is_word(text) && !is_reserved(first_token(text)) && text.get(end..).is_some_and(|rest| rest.starts_with('('))
 }
 
 fn is_word(text: &str) -> bool {
