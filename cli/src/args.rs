@@ -411,6 +411,9 @@ pub(crate) struct CacheGcArgs {
     /// What the store may take, such as `500 MiB` or `0`; if not given 20 GiB, or a fifth of the disk where that is less
     #[arg(long, value_name = "SIZE", value_parser = crate::render::text::parse_size)]
     pub(crate) budget: Option<u64>,
+    /// What memory parts of machines may take beside that; if not given 10 GiB, or a tenth of the disk where that is less
+    #[arg(long, value_name = "SIZE", value_parser = crate::render::text::parse_size)]
+    pub(crate) memory_budget: Option<u64>,
     #[command(flatten)]
     pub(crate) format: FormatArg,
 }

@@ -48,6 +48,9 @@ pub(crate) struct ManifestSettings {
     /// The most bytes that the store may keep, written such as `"40GiB"`.
     #[serde(deserialize_with = "size")]
     pub(crate) cache_size: Option<u64>,
+    /// The most bytes that memory parts of machines may keep beside that.
+    #[serde(deserialize_with = "size")]
+    pub(crate) memory_cache_size: Option<u64>,
     /// Where archives and registries are read instead.
     pub(crate) mirrors: Mirrors,
     /// What may be used at once.

@@ -227,6 +227,7 @@ impl<'a> Job<'a> {
             out_dir: Some(self.out_dir.clone()),
             run: Some(Arc::new(run)),
             budget: session.budget(),
+            memory_budget: session.package.manifest.settings.memory_cache_size,
             ..defaults
         })
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
+use imgc_backend::TrimmedMemory;
 use imgc_plan::Fingerprint;
 use imgc_store::{IndexEntry, Removed, Selection, Store, Trimmed};
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use crate::args::{CacheCommand, CacheGcArgs, CacheRmArgs, Format};
 use crate::commands::{Context, clean};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::places::Places;
+use crate::registry;
 use crate::render::text::{count, duration, size};
 use crate::session::{enter, open_store, store_failure};
 use crate::terminal::{Style, Terminal, paint};
@@ -23,11 +26,11 @@ const FEWEST_DIGITS: usize = 6;
 pub(crate) fn run(command: &CacheCommand, cx: &Context) -> Outcome {
     let places = Places::new(cx.global.cache_dir.as_deref())?;
     enter()?;
-    let store = open_store(&places, &cx.terminal)?;
+    let store = Arc::new(open_store(&places, &cx.terminal)?);
     match command {
         CacheCommand::Ls(format) => list(&store, format.format, &cx.terminal),
         CacheCommand::Rm(args) => remove(&store, args, &places, &cx.terminal),
-        CacheCommand::Gc(args) => collect(store, args, &places, cx),
+        CacheCommand::Gc(args) => collect(&store, args, &places, cx),
         CacheCommand::Verify(format) => verify(&store, format.format, &cx.terminal),
     }
 }
@@ -52,18 +55,42 @@ fn makers(store: &Store) -> Result<Makers, Failure> {
     Ok(makers)
 }
 
-fn list(store: &Store, format: Format, terminal: &Terminal) -> Outcome {
+/// Bytes of memory parts by the step after which they were taken; of all of them, and how many there are.
+#[derive(Default)]
+struct MemoryOfSteps {
+    by_step: BTreeMap<Fingerprint, u64>,
+    bytes: u64,
+    parts: usize,
+}
+
+fn memory(store: &Arc<Store>) -> MemoryOfSteps {
+    let mut memory = MemoryOfSteps::default();
+    for part in registry::backends(store).values().flat_map(|backend| backend.memory_parts()) {
+        memory.bytes += part.bytes;
+        memory.parts += 1;
+        if let Some(step) = part.step {
+            *memory.by_step.entry(step).or_default() += part.bytes;
+        }
+    }
+    memory
+}
+
+fn list(store: &Arc<Store>, format: Format, terminal: &Terminal) -> Outcome {
     let entries = store.all_entries().map_err(|error| store_failure(&error))?;
     let usage = store.usage().map_err(|error| store_failure(&error))?;
     let makers = makers(store)?;
+    let memory = memory(store);
+    let of_step = |entry: &IndexEntry| memory.by_step.get(&entry.fingerprint).copied();
     if format == Format::Json {
         terminal.out(json!({
             "format": 1,
             "store": store.root(),
             "bytes": usage.bytes(),
+            "memory": { "parts": memory.parts, "bytes": memory.bytes },
             "entries": entries.iter().map(|entry| json!({
                 "fingerprint": entry.fingerprint,
                 "bytes": entry.size,
+                "memory_bytes": of_step(entry),
                 "cost_seconds": entry.cost.as_secs_f64(),
                 "created": entry.created,
                 "used": entry.used,
@@ -74,16 +101,23 @@ fn list(store: &Store, format: Format, terminal: &Terminal) -> Outcome {
         }));
         return Ok(Exit::Done);
     }
+    // A column that would be empty is left out: not everybody builds machines that go on.
+    let column =
+        |text: &dyn Fn() -> String| if memory.parts == 0 { String::new() } else { format!("  {:>10}", text()) };
     if !entries.is_empty() {
-        let head =
-            format!("{:<16}  {:>10}  {:>7}  {:>9}  {:>9}  MADE BY", "FINGERPRINT", "SIZE", "REBUILD", "AGE", "USED");
+        let head = column(&|| "MEMORY".to_owned());
+        let head = format!(
+            "{:<16}  {:>10}{head}  {:>7}  {:>9}  {:>9}  MADE BY",
+            "FINGERPRINT", "SIZE", "REBUILD", "AGE", "USED"
+        );
         terminal.out(paint(terminal.out_color, Style::Dim, head));
     }
     let now = now();
     for entry in &entries {
         let names = names(&makers, entry);
+        let kept = column(&|| of_step(entry).map_or_else(|| "-".to_owned(), size));
         terminal.out(format_args!(
-            "{:<16}  {:>10}  {:>7}  {:>9}  {:>9}  {names}",
+            "{:<16}  {:>10}{kept}  {:>7}  {:>9}  {:>9}  {names}",
             entry.fingerprint.short(),
             size(entry.size),
             duration(entry.cost),
@@ -91,7 +125,11 @@ fn list(store: &Store, format: Format, terminal: &Terminal) -> Outcome {
             age(now, entry.used)
         ));
     }
-    let text = format!("{} entries, {} in {}", entries.len(), size(usage.bytes()), store.root().display());
+    let beside = match memory.parts {
+        0 => String::new(),
+        parts => format!(", and {} in {}", size(memory.bytes), count(parts, "memory part")),
+    };
+    let text = format!("{} entries, {} in {}{beside}", entries.len(), size(usage.bytes()), store.root().display());
     terminal.out(paint(terminal.out_color, Style::Bold, text));
     Ok(Exit::Done)
 }
@@ -102,41 +140,56 @@ fn names(makers: &Makers, entry: &IndexEntry) -> String {
     if names.is_empty() { "(of an earlier version of a program)".to_owned() } else { Vec::from_iter(names).join(", ") }
 }
 
-fn remove(store: &Store, args: &CacheRmArgs, places: &Places, terminal: &Terminal) -> Outcome {
+fn remove(store: &Arc<Store>, args: &CacheRmArgs, places: &Places, terminal: &Terminal) -> Outcome {
     let selection = if args.all { Selection::All } else { Selection::Entries(named(store, &args.what)?) };
     // A record says that nothing is to be done: after this there is, also where this is killed half-way.
     forget(&places.store.join("applied"))?;
     let removed = store.remove(&selection).map_err(|error| store_failure(&error))?;
-    say_removed(&removed, args.format.format, terminal);
+    // What belongs to layers that are gone goes with them.
+    let memory = trim_memory(store, None);
+    say_removed(&removed, memory, args.format.format, terminal);
     Ok(Exit::Done)
 }
 
-fn say_removed(removed: &Removed, format: Format, terminal: &Terminal) {
+/// Trims the memory parts of all backends.
+fn trim_memory(store: &Arc<Store>, budget: Option<u64>) -> TrimmedMemory {
+    let trimmed = registry::backends(store).into_values().map(|backend| backend.trim_memory(budget));
+    trimmed.fold(TrimmedMemory::default(), |all, one| TrimmedMemory {
+        parts: all.parts + one.parts,
+        bytes: all.bytes + one.bytes,
+    })
+}
+
+fn say_removed(removed: &Removed, memory: TrimmedMemory, format: Format, terminal: &Terminal) {
     if format == Format::Json {
         terminal.out(json!({
             "format": 1, "entries": removed.entries, "trees": removed.trees, "objects": removed.objects,
-            "bytes": removed.bytes,
+            "bytes": removed.bytes, "memory": { "parts": memory.parts, "bytes": memory.bytes },
         }));
         return;
+    }
+    if memory.parts > 0 {
+        let parts = count(usize::try_from(memory.parts).unwrap_or(usize::MAX), "memory part");
+        terminal.out(format_args!("removed {parts}, {} freed", size(memory.bytes)));
     }
     let entries = if removed.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", removed.entries) };
     terminal.out(format_args!("removed {entries}, {} freed", size(removed.bytes)));
 }
 
 /// Replays what dead runs left, then takes out what is worth least.
-fn collect(store: Store, args: &CacheGcArgs, places: &Places, cx: &Context) -> Outcome {
-    let store = std::sync::Arc::new(store);
-    for problem in clean::replay(&store, places, &cx.terminal)?.problems {
+fn collect(store: &Arc<Store>, args: &CacheGcArgs, places: &Places, cx: &Context) -> Outcome {
+    for problem in clean::replay(store, places, &cx.terminal)?.problems {
         cx.terminal.warning(format_args!("cannot clean up: {problem}"));
     }
     let budget = match args.budget {
         Some(budget) => budget,
-        None => imgc_store::default_budget(&store).map_err(|error| store_failure(&error))?,
+        None => imgc_store::default_budget(store).map_err(|error| store_failure(&error))?,
     };
     forget(&places.store.join("applied"))?;
     match store.trim(budget, &[]).map_err(|error| store_failure(&error))? {
         Trimmed::Done(removed) => {
-            say_removed(&removed, args.format.format, &cx.terminal);
+            let memory = trim_memory(store, args.memory_budget);
+            say_removed(&removed, memory, args.format.format, &cx.terminal);
             Ok(Exit::Done)
         }
         Trimmed::InUse => {

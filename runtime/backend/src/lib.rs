@@ -23,7 +23,8 @@ pub use event::{Event, EventSink, Stream};
 pub use journal::{Created, Effect, Intended, Intent, Journal, Lasting, Ledger, MARKER, Mark, Settled};
 pub use layer::{ImageConfig, Layer, LayerId, Presence};
 pub use machine::{
-    Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Keep, Machine, MachineSpec, Recovered, Wanted,
+    Artifact, ArtifactInput, Backend, CameUp, Close, Closed, Keep, Machine, MachineSpec, MemoryPart, Recovered,
+    TrimmedMemory, Wanted,
 };
 pub use offers::{CommitCost, Kind, Need, Offers, Refusal, Resources, States};
 pub use secret::{Needles, Secrets, Text, Vault};

@@ -1,11 +1,12 @@
 //! Backends and their machines.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use imgc_plan::{Digest, Fingerprint, Locked, Node, Platform, Sha256, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::{BackendError, Channel, Cx, Effect, Layer, Offers, Presence, Refusal, Resources};
+use crate::{BackendError, Channel, Cx, Effect, Layer, LayerId, Offers, Presence, Refusal, Resources};
 
 /// Where images are built. A handle without state of its own; one crate each.
 ///
@@ -56,6 +57,19 @@ pub trait Backend: Send + Sync {
 
     /// The bytes that a layer alone keeps in the store, for budgets and `imgc cache ls`; zero if unknown.
     fn layer_size(&self, layer: &Layer) -> u64;
+
+    /// The memory parts of its layers: what lets a machine go on where it was. None where machines are always started
+    /// anew. Blocks.
+    fn memory_parts(&self) -> Vec<MemoryPart> {
+        Vec::new()
+    }
+
+    /// Removes memory parts: first those whose layer is gone, then those that were not used for longest, until the rest
+    /// takes at most `budget` bytes; none: what the backend holds to be right for this store. Layers stay whole, and
+    /// what a machine uses stays too. Blocks.
+    fn trim_memory(&self, _budget: Option<u64>) -> TrimmedMemory {
+        TrimmedMemory::default()
+    }
 }
 
 /// A live machine. Steps are not its business: `imgc-guest` runs them over the channel.
@@ -81,6 +95,28 @@ pub struct MachineSpec {
     /// What the image's `machine = { … }` says, in plain form ([`imgc_plan::value::plain_record`]), defaults filled
     /// in; an empty object where the source has no machine record. Texts may hold secrets: [`crate::Text`].
     pub machine: serde_json::Value,
+}
+
+/// What is kept of a machine's memory beside a layer. Nothing depends on it: a layer without one is started anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryPart {
+    /// The layer it belongs to.
+    pub layer: LayerId,
+    /// The step after which it was taken, where that is known.
+    pub step: Option<Fingerprint>,
+    /// What it takes in the store.
+    pub bytes: u64,
+    /// When it was used last.
+    pub used: SystemTime,
+}
+
+/// What became of memory parts that were to be trimmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrimmedMemory {
+    /// How many were removed.
+    pub parts: u64,
+    /// The bytes that were freed.
+    pub bytes: u64,
 }
 
 /// What is looked for in a layer.

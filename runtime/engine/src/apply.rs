@@ -54,6 +54,8 @@ pub struct Options {
     pub run: Option<Arc<Run>>,
     /// What the store may take, in bytes, after the run; none: it is not trimmed.
     pub budget: Option<u64>,
+    /// What memory parts may take beside that, in bytes, by backend; none: what the backend holds to be right.
+    pub memory_budget: Option<u64>,
     /// Where chains run; none: on this machine.
     pub executor: Option<Arc<dyn Executor>>,
 }
@@ -111,6 +113,7 @@ impl Default for Options {
             out_dir: None,
             run: None,
             budget: None,
+            memory_budget: None,
             executor: None,
         }
     }
@@ -361,6 +364,10 @@ fn finish(engine: &Engine, options: &Options, applied: &Applied, cx: &Cx) -> Res
     {
         // The images are there; a store above its budget is worth a word, not a failure.
         cx.note(format!("cannot trim the store to its budget: {error}"));
+    }
+    for backend in engine.backends.values() {
+        let trimmed = backend.trim_memory(options.memory_budget);
+        tracing::debug!(parts = trimmed.parts, bytes = trimmed.bytes, "memory parts were trimmed");
     }
     Ok(())
 }

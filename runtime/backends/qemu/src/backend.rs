@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use imgc_backend::{
     Artifact, ArtifactInput, Backend, BackendError, CameUp, CommitCost, Cx, Effect, Kind, Layer, LayerId,
-    Machine as Live, MachineSpec, Need, Offers, Presence, Recovered, Refusal, Resources, Shape, States,
+    Machine as Live, MachineSpec, MemoryPart, Need, Offers, Presence, Recovered, Refusal, Resources, Shape, States,
+    TrimmedMemory,
 };
 use imgc_plan::{Locked, Node, Work};
 use imgc_store::Store;
@@ -12,7 +13,7 @@ use imgc_store::Store;
 use crate::host::{self, Host};
 use crate::machine::QemuMachine;
 use crate::record::Machine;
-use crate::{artifact, errors, park, source};
+use crate::{artifact, errors, memory, park, source};
 
 /// The backend's name in plans and layers.
 pub(crate) const NAME: &str = "qemu";
@@ -146,5 +147,13 @@ impl Backend for Qemu {
     fn layer_size(&self, layer: &Layer) -> u64 {
         let top = layer.chain.last().and_then(|LayerId(digest)| self.store.object(digest).ok().flatten());
         top.map_or(0, |object| object.size)
+    }
+
+    fn memory_parts(&self) -> Vec<MemoryPart> {
+        memory::all(&self.store)
+    }
+
+    fn trim_memory(&self, budget: Option<u64>) -> TrimmedMemory {
+        memory::trim(&self.store, budget)
     }
 }

@@ -28,5 +28,4 @@ mod ssh;
 mod sys;
 
 pub use backend::Qemu;
-pub use memory::{default_budget as default_memory_budget, trim as trim_memory, usage as memory_usage};
 pub use park::Parked;

@@ -151,7 +151,7 @@ impl QemuMachine {
             match memory {
                 Ok(dir) => {
                     let id = format!("{}-{}", Digest::of(step.to_string().as_bytes()).short(), object.digest);
-                    memory::keep(&store, &id, &dir, class, chain.iter().map(|id| id.0).collect(), mapped)?;
+                    memory::keep(&store, &id, &dir, step, class, chain.iter().map(|id| id.0).collect(), mapped)?;
                     detail.memory = Some(id);
                 }
                 Err(why) => detail.why = Some(why),

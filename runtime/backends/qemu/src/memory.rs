@@ -13,8 +13,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use imgc_backend::BackendError;
-use imgc_plan::Digest;
+use imgc_backend::{BackendError, LayerId, MemoryPart, TrimmedMemory};
+use imgc_plan::{Digest, Fingerprint};
 use imgc_store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,9 @@ pub(crate) struct About {
     pub(crate) ram: bool,
     /// Whether the state was written as a mapped file.
     pub(crate) mapped: bool,
+    /// After which step it was taken.
+    #[serde(default)]
+    pub(crate) step: Option<Fingerprint>,
 }
 
 /// A part that fits; nobody removes it as long as this value lives.
@@ -123,13 +126,14 @@ pub(crate) fn keep(
     store: &Store,
     id: &str,
     dir: &Path,
+    step: Fingerprint,
     class: Class,
     chain: Vec<Digest>,
     mapped: bool,
 ) -> Result<(), BackendError> {
     let failed = || BackendError::io("cannot keep the memory of a guest");
     let ram = dir.join(file::RAM).exists();
-    let about = About { format: FORMAT, class, chain, ram, mapped };
+    let about = About { format: FORMAT, class, chain, ram, mapped, step: Some(step) };
     let text = serde_json::to_vec(&about).map_err(|error| failed()(error.into()))?;
     std::fs::write(dir.join(ABOUT), text).map_err(failed())?;
     let to = folder(store)?.join(plain(id).ok_or_else(|| failed()(std::io::ErrorKind::InvalidInput.into()))?);
@@ -140,42 +144,61 @@ pub(crate) fn keep(
     std::fs::rename(dir, to).map_err(failed())
 }
 
-/// Removes what was not used for longest until all parts fit in `budget` bytes. Parts in use stay. Returns the bytes that
-/// were freed.
-pub fn trim(store: &Store, budget: u64) -> u64 {
-    let Ok(folder) = folder(store) else { return 0 };
-    let mut parts: Vec<(SystemTime, u64, PathBuf)> = std::fs::read_dir(folder)
+/// All parts that are whole.
+pub(crate) fn all(store: &Store) -> Vec<MemoryPart> {
+    let about = |dir: &Path| -> Option<About> { serde_json::from_reader(File::open(dir.join(ABOUT)).ok()?).ok() };
+    let part = |dir: PathBuf| {
+        let about = about(&dir)?;
+        let layer = LayerId(*about.chain.last()?);
+        Some(MemoryPart { layer, step: about.step, bytes: bytes(&dir), used: used(&dir) })
+    };
+    dirs(store).into_iter().filter_map(part).collect()
+}
+
+/// Removes parts that no layer has any more, then those that were not used for longest until the others fit in `budget`
+/// bytes. Parts in use stay.
+pub(crate) fn trim(store: &Store, budget: Option<u64>) -> TrimmedMemory {
+    let budget = budget.unwrap_or_else(|| default_budget(store));
+    let mut parts: Vec<(SystemTime, u64, PathBuf)> = dirs(store)
         .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| (used(&entry.path()), bytes(&entry.path()), entry.path()))
+        // What has no layer any more is worth least: it goes before all others.
+        .map(|dir| (if is_orphan(store, &dir) { SystemTime::UNIX_EPOCH } else { used(&dir) }, bytes(&dir), dir))
         .collect();
     parts.sort();
     let mut all: u64 = parts.iter().map(|(_, bytes, _)| bytes).sum();
-    let mut freed = 0;
-    for (_, bytes, dir) in parts {
-        if all <= budget {
+    let mut trimmed = TrimmedMemory::default();
+    for (used, bytes, dir) in parts {
+        if all <= budget && used > SystemTime::UNIX_EPOCH {
             break;
         }
-        let busy = File::open(dir.join(ABOUT)).is_ok_and(|lock| lock.try_lock().is_err());
+        // Locked while it goes: nobody takes a part up that is half gone.
+        let lock = File::open(dir.join(ABOUT)).ok();
+        let busy = lock.as_ref().is_some_and(|lock| lock.try_lock().is_err());
         if !busy && std::fs::remove_dir_all(&dir).is_ok() {
             all -= bytes;
-            freed += bytes;
+            trimmed.parts += 1;
+            trimmed.bytes += bytes;
         }
     }
-    freed
+    trimmed
 }
 
-/// What all parts take on the disk, in bytes.
-pub fn usage(store: &Store) -> u64 {
-    let Ok(folder) = folder(store) else { return 0 };
-    let parts = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    parts.filter(|entry| entry.path().is_dir()).map(|entry| bytes(&entry.path())).sum()
+/// Whether no layer can have this part: what it says of itself cannot be read, or a disk of its chain is gone.
+fn is_orphan(store: &Store, dir: &Path) -> bool {
+    let about = File::open(dir.join(ABOUT)).ok().and_then(|file| serde_json::from_reader::<_, About>(file).ok());
+    // A disk that cannot be looked for is not known to be gone.
+    about.is_none_or(|about| about.chain.iter().any(|disk| matches!(store.object(disk), Ok(None))))
+}
+
+/// The folders of all parts.
+fn dirs(store: &Store) -> Vec<PathBuf> {
+    let Ok(folder) = folder(store) else { return Vec::new() };
+    let read = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    read.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// What memory parts may take where the user says nothing: 10 GiB, or a tenth of the file system where that is less.
-pub fn default_budget(store: &Store) -> u64 {
+fn default_budget(store: &Store) -> u64 {
     const MOST: u64 = 10 << 30;
     rustix::fs::statvfs(store.root()).map_or(MOST, |stat| MOST.min(stat.f_blocks.saturating_mul(stat.f_frsize) / 10))
 }
@@ -197,4 +220,49 @@ fn plain(id: &str) -> Option<&str> {
     Some(id).filter(|id| {
         !id.is_empty() && id.len() < 100 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A part of so many KiB that was used so many seconds ago, of a disk that is in the store or not.
+    fn part(store: &Store, name: &str, kib: usize, ago: u64, known: bool) -> PathBuf {
+        let dir = store.root().join(format!("new-{name}"));
+        std::fs::create_dir_all(&dir).expect("folder");
+        std::fs::write(dir.join(file::RAM), vec![1; kib << 10]).expect("RAM");
+        let disk =
+            if known { store.insert_bytes(name.as_bytes()).expect("disk").digest } else { Digest::of(name.as_bytes()) };
+        let class = Class { build: String::new(), agent: String::new(), machine: Vec::new() };
+        keep(store, name, &dir, Fingerprint(Digest::of(name.as_bytes()).0), class, vec![disk], false).expect("kept");
+        let dir = folder(store).expect("folder").join(name);
+        let about = File::open(dir.join(ABOUT)).expect("about");
+        about.set_modified(SystemTime::now() - Duration::from_secs(ago)).expect("time");
+        dir
+    }
+
+    #[test]
+    fn what_has_no_layer_goes_first_then_what_was_not_used_for_longest_and_never_what_is_in_use() {
+        let dir = tempfile::tempdir().expect("folder");
+        let store = Store::open(dir.path()).expect("store");
+        let [old, new] = [("old", 300), ("new", 100)].map(|(name, ago)| part(&store, name, 64, ago, true));
+        let (used, orphan) = (part(&store, "used", 64, 900, true), part(&store, "orphan", 64, 1, false));
+        let taken = open(&store, "used").expect("a part");
+        // Taking it up counts as use; it is the lock that is to keep it.
+        taken._lock.set_modified(SystemTime::now() - Duration::from_secs(900)).expect("time");
+        let names: Vec<u64> = all(&store).iter().map(|part| part.bytes >> 16).collect();
+        assert_eq!(names, [1, 1, 1, 1]);
+
+        let trimmed = trim(&store, None);
+        assert_eq!((trimmed.parts, orphan.exists()), (1, false), "nobody can take up a part without a layer");
+        let trimmed = trim(&store, Some(150 << 10));
+        assert_eq!((trimmed.parts, old.exists(), new.exists(), used.exists()), (1, false, true, true));
+        trim(&store, Some(0));
+        assert!(!new.exists() && used.exists(), "what a machine uses stays");
+        drop(taken);
+        trim(&store, Some(0));
+        assert!(all(&store).is_empty());
+    }
 }
