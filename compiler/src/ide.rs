@@ -3,9 +3,24 @@
 //! Pure as all of the compiler, and unaware of any protocol, position encoding or editor. A file with errors is normal
 //! input: what is broken costs the answers at its own place only.
 
+mod actions;
+mod calls;
+mod complete;
+mod describe;
+mod hints;
+mod known;
+mod names;
+mod rename;
 pub mod structure;
+mod view;
+mod walk;
 
 use std::ops::Range;
+
+use crate::analysis::Analysis;
+use crate::world::World;
+
+use view::View;
 
 /// A range of a module's text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -233,4 +248,95 @@ pub struct Lens {
     pub range: Range<usize>,
     /// The item in plans: nodes of an image `web` lie below `web`, an output is listed by its name.
     pub address: String,
+}
+
+/// What is known of the name at an offset of a module; `pins` gives what the source at an address is pinned to.
+pub fn hover(analysis: &Analysis, path: &str, offset: usize, pins: &dyn Fn(&str) -> Option<String>) -> Option<Hover> {
+    names::hover(&View::of(analysis), path, offset, pins)
+}
+
+/// What could be written at an offset of a module, the most fitting first.
+pub fn completion(analysis: &Analysis, world: &dyn World, path: &str, offset: usize) -> Vec<Completion> {
+    complete::completion(&View::of(analysis), world, path, offset)
+}
+
+/// What is being called at an offset of a module.
+pub fn signature(analysis: &Analysis, path: &str, offset: usize) -> Option<Signature> {
+    calls::signature(&View::of(analysis), path, offset)
+}
+
+/// Where the name at an offset is defined; the standard library is at `std/…`.
+pub fn definition(analysis: &Analysis, path: &str, offset: usize) -> Vec<Target> {
+    names::definition(&View::of(analysis), path, offset)
+}
+
+/// Where the name at an offset gets into its module: of what was imported, the import.
+pub fn declaration(analysis: &Analysis, path: &str, offset: usize) -> Vec<Target> {
+    names::declaration(&View::of(analysis), path, offset)
+}
+
+/// Where the records and enums in the type of what stands at an offset are defined.
+pub fn type_definition(analysis: &Analysis, path: &str, offset: usize) -> Vec<Target> {
+    names::type_definition(&View::of(analysis), path, offset)
+}
+
+/// Every use, in all modules, of what the name at an offset means.
+pub fn references(analysis: &Analysis, path: &str, offset: usize, declaration: bool) -> Vec<Place> {
+    names::references(&View::of(analysis), path, offset, declaration)
+}
+
+/// Every use, in the same module, of what the name at an offset means.
+pub fn highlight(analysis: &Analysis, path: &str, offset: usize) -> Vec<(Range<usize>, Access)> {
+    names::highlight(&View::of(analysis), path, offset)
+}
+
+/// The name at an offset and where it stands, if it can be changed.
+///
+/// # Errors
+/// Why it cannot, for people.
+pub fn prepare_rename(analysis: &Analysis, path: &str, offset: usize) -> Result<(Range<usize>, String), String> {
+    rename::prepare(&View::of(analysis), path, offset)
+}
+
+/// The edits that give what stands at an offset another name in all modules.
+///
+/// # Errors
+/// Why it cannot be done, for people: what the new name would break.
+pub fn rename(analysis: &Analysis, path: &str, offset: usize, new: &str) -> Result<Vec<FileEdit>, String> {
+    rename::rename(&View::of(analysis), path, offset, new)
+}
+
+/// What is shown beside a part of a module's text; `pins` gives what the source at an address is pinned to.
+pub fn inlay_hints(
+    analysis: &Analysis,
+    path: &str,
+    range: Range<usize>,
+    pins: &dyn Fn(&str) -> Option<String>,
+) -> Vec<Hint> {
+    hints::inlay(&View::of(analysis), path, &range, pins)
+}
+
+/// The changes that could be made at a part of a module.
+pub fn actions(analysis: &Analysis, path: &str, range: Range<usize>) -> Vec<Action> {
+    actions::actions(&View::of(analysis), analysis.diagnostics(path), path, &range)
+}
+
+/// The recipe, image or test at an offset.
+pub fn recipe_at(analysis: &Analysis, path: &str, offset: usize) -> Option<Caller> {
+    calls::recipe_at(&View::of(analysis), path, offset)
+}
+
+/// The bodies that use a recipe; of an image, the images that continue it and its tests.
+pub fn callers(analysis: &Analysis, of: &Caller) -> Vec<Call> {
+    calls::callers(&View::of(analysis), of)
+}
+
+/// The recipes that a body uses, and the image that it begins with or tests.
+pub fn callees(analysis: &Analysis, of: &Caller) -> Vec<Call> {
+    calls::callees(&View::of(analysis), of)
+}
+
+/// The items of a module of which plans say something: images and outputs.
+pub fn lenses(analysis: &Analysis, path: &str) -> Vec<Lens> {
+    hints::lenses(&View::of(analysis), path)
 }

@@ -3,6 +3,7 @@
 //! `parse → resolve → check → evaluate → lower`. It touches no file, clock, environment or network: everything from
 //! outside enters through [`World`]. Stages never fail; they return what they could make and what they have to say.
 
+pub mod analysis;
 pub mod ast;
 mod check;
 mod core;

@@ -59,8 +59,15 @@ struct Loader<'a> {
 
 /// Reads `entry` and what it imports. The applied module is always there, empty if it could not be read.
 pub(crate) fn load(world: &dyn World, entry: &str) -> Modules {
+    load_all(world, &[entry.to_owned()])
+}
+
+/// Reads several modules and what they import; the first is the applied one.
+pub(crate) fn load_all(world: &dyn World, entries: &[String]) -> Modules {
     let mut loader = Loader { world, modules: Modules::default(), by_path: HashMap::new() };
-    loader.read(entry, None);
+    for entry in entries {
+        loader.read(entry, None);
+    }
     let first = loader.modules.order.len();
     for module in stdlib::modules() {
         loader.add_std(module);

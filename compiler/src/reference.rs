@@ -345,7 +345,7 @@ impl Within<'_> {
 }
 
 /// The comment that a file begins with, if a blank line ends it: else it belongs to the first item.
-fn top_comment(text: &str) -> String {
+pub(crate) fn top_comment(text: &str) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
         match line.strip_prefix("//") {

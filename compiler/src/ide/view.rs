@@ -1,0 +1,170 @@
+//! What of an analysis the answers read: trees, names and checked items, and the way between offsets and items.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::analysis::Analysis;
+use crate::ast::{self, Extern, ItemKind};
+use crate::core::{Item as Checked, Program};
+use crate::modules::{Module, Modules};
+use crate::names::{Names, item_name};
+use crate::span::{Location, ModuleId, Span};
+use crate::types::{ItemId, Type};
+
+use super::Place;
+
+/// An analysis as the answers read it.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) modules: &'a Modules,
+    pub(super) names: &'a Names,
+    pub(super) program: &'a Program,
+}
+
+impl<'a> View<'a> {
+    /// The parts of an analysis.
+    pub(super) fn of(analysis: &'a Analysis) -> Self {
+        Self { modules: analysis.modules(), names: analysis.names(), program: analysis.program() }
+    }
+
+    /// The module at a path.
+    pub(super) fn module_at(&self, path: &str) -> Option<&'a Module> {
+        self.modules.all.iter().find(|module| &*module.path == path)
+    }
+
+    pub(super) fn module(&self, id: ModuleId) -> Option<&'a Module> {
+        self.modules.all.get(id.0 as usize)
+    }
+
+    /// The whole text of a module.
+    pub(super) fn text(&self, id: ModuleId) -> &'a str {
+        self.modules.sources.modules().get(id.0 as usize).map_or("", |source| &*source.text)
+    }
+
+    pub(super) fn path(&self, id: ModuleId) -> &'a str {
+        self.module(id).map_or("", |module| &*module.path)
+    }
+
+    pub(super) fn syntax(&self, id: ItemId) -> Option<&'a Arc<ast::Item>> {
+        self.module(id.module)?.tree.items.get(id.item as usize)
+    }
+
+    /// The checked item; none where it was not checked, as what nobody uses of the standard library.
+    pub(super) fn checked(&self, id: ItemId) -> Option<&'a Arc<Checked>> {
+        self.program.item(id).filter(|item| !matches!(***item, Checked::Nothing))
+    }
+
+    /// The type of the expression that stands exactly there.
+    pub(super) fn type_at(&self, at: &Location) -> Option<Type> {
+        let _ = at;
+        None
+    }
+
+    /// The item that an offset is in, or that ends right before it, with the offset in it.
+    pub(super) fn item_at(&self, module: &Module, offset: usize) -> Option<(ItemId, u32)> {
+        let offset = u32::try_from(offset).ok()?;
+        let after = module.tree.starts.partition_point(|start| *start <= offset);
+        let item = u32::try_from(after.checked_sub(1)?).ok()?;
+        let start = module.tree.starts.get(item as usize)?;
+        Some((ItemId { module: module.id, item }, offset - start))
+    }
+
+    /// Every item of a module.
+    pub(super) fn items(&self, module: &'a Module) -> impl Iterator<Item = (ItemId, &'a Arc<ast::Item>)> + use<'a> {
+        let id = module.id;
+        module.tree.items.iter().zip(0_u32..).map(move |(item, number)| (ItemId { module: id, item: number }, item))
+    }
+
+    /// A part of an item in its module's text.
+    pub(super) fn range(&self, id: ItemId, span: Span) -> Range<usize> {
+        let start = self.module(id.module).and_then(|module| module.tree.starts.get(id.item as usize));
+        let start = start.map_or(0, |start| *start as usize);
+        start + span.start as usize..start + span.end as usize
+    }
+
+    pub(super) fn place(&self, id: ItemId, span: Span) -> Place {
+        Place { path: self.path(id.module).to_owned(), range: self.range(id, span) }
+    }
+
+    /// The source text of a part of an item.
+    pub(super) fn slice(&self, id: ItemId, span: Span) -> &'a str {
+        self.text(id.module).get(self.range(id, span)).unwrap_or_default()
+    }
+
+    /// The source text of a part on one line, without comments.
+    pub(super) fn line(&self, id: ItemId, span: Span) -> String {
+        let lines = self.slice(id, span).lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        lines.collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn name_of(&self, id: ItemId) -> Option<&'a ast::Name> {
+        item_name(&self.syntax(id)?.kind)
+    }
+
+    /// What stands before the dot when an item of the standard library is used: `apt`; none for the prelude's and for
+    /// those of the package.
+    pub(super) fn stem(&self, id: ModuleId) -> Option<&'a str> {
+        let stem = self.path(id).strip_prefix("std/")?.strip_suffix(".imgc")?;
+        (stem != crate::stdlib::PRELUDE).then_some(stem)
+    }
+
+    /// An item's name as programs write it: `apt.install`.
+    pub(super) fn written_name(&self, id: ItemId) -> String {
+        let name = self.name_of(id).map_or("", |name| &*name.text);
+        self.stem(id.module).map_or_else(|| name.to_owned(), |stem| format!("{stem}.{name}"))
+    }
+
+    /// Whether an item of another module may be used.
+    pub(super) fn is_open(item: &ast::Item) -> bool {
+        let always = matches!(item.kind, ItemKind::Param(_) | ItemKind::Output(_) | ItemKind::Extern(_));
+        item.public.is_some() || always
+    }
+
+    /// What `@deprecated` says of an item.
+    pub(super) fn deprecated(&self, id: ItemId) -> Option<String> {
+        let item = self.syntax(id)?;
+        let attribute = item.attributes.iter().find(|attribute| &*attribute.name.text == "deprecated")?;
+        let args = attribute.args.iter().map(|arg| self.slice(id, arg.span).trim_matches('"'));
+        Some(args.collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// The params of an item that takes arguments, or the fields of one that is made of fields.
+pub(super) fn params_of(kind: &ItemKind) -> &[ast::Param] {
+    match kind {
+        ItemKind::Fn { params, .. }
+        | ItemKind::Recipe { params, .. }
+        | ItemKind::Record { fields: params, .. }
+        | ItemKind::Extern(
+            Extern::Step { fields: params, .. } | Extern::Source { params, .. } | Extern::Artifact { params, .. },
+        ) => params,
+        ItemKind::Edition { .. }
+        | ItemKind::Import(_)
+        | ItemKind::Param(_)
+        | ItemKind::Secret { .. }
+        | ItemKind::Let(_)
+        | ItemKind::Enum { .. }
+        | ItemKind::Image { .. }
+        | ItemKind::Test { .. }
+        | ItemKind::Output(_)
+        | ItemKind::Error => &[],
+    }
+}
+
+/// The checked params or fields of an item.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most items take nothing")]
+pub(super) fn checked_params(item: &Checked) -> &[crate::core::Param] {
+    match item {
+        Checked::Fn { params, .. }
+        | Checked::Recipe { params, .. }
+        | Checked::Record { params, .. }
+        | Checked::Step { fields: params, .. } => params,
+        Checked::Source(signature) | Checked::Artifact(signature) => &signature.params,
+        _ => &[],
+    }
+}
+
+/// Whether an offset is in a span, or right behind it.
+pub(super) fn touches(span: Span, offset: u32) -> bool {
+    span.start <= offset && offset <= span.end
+}
