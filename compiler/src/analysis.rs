@@ -1,109 +1,182 @@
-//! What an editor knows of a package: every module of it, analysed as `check` does, with all that errors leave whole.
+//! What an editor knows of a workspace: every module that was asked for, with its imports, checked.
 //!
-//! An [`Analysis`] is immutable and cheap to clone; a [`Memo`] is what is kept from one to the next.
+//! The same stages as `check` and `plan`, over many applied modules at once, kept between analyses by content. Broken
+//! source is normal input: what is wrong costs knowledge in its own place only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::check::{self, Extent};
+use crate::check::{self as checking, Extent, Index};
 use crate::core::Program;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::lint;
+use crate::driver;
+use crate::evaluate::{self, Purpose};
 use crate::modules::{self, Modules};
 use crate::names::{self, Names};
 use crate::sources::Place;
-use crate::span::Location;
+use crate::span::{Location, ModuleId};
+use crate::types::ItemId;
 use crate::world::World;
+use crate::{ast, lint};
 
-/// What is kept between analyses, by content.
+/// Nobody wants the result any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the analysis was cancelled")]
+pub struct Cancelled;
+
+/// What is kept between analyses, by content. Threads may share it.
 #[derive(Debug, Default)]
 pub struct Memo {}
 
-/// Nobody waits for the answer any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cancelled")]
-pub struct Cancelled;
-
-/// Trees, names, checked items and diagnostics of a package.
+/// What is known of a workspace at one time. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Analysis {
-    inner: Arc<Inner>,
-}
+pub struct Analysis(Arc<Known>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Known {
     modules: Modules,
     names: Names,
     program: Program,
-    diagnostics: BTreeMap<String, Vec<Diagnostic>>,
+    /// By module and item.
+    indexes: Vec<Vec<Arc<Index>>>,
+    by_path: BTreeMap<Arc<str>, ModuleId>,
+    /// By module.
+    diagnostics: Vec<Vec<Diagnostic>>,
 }
 
 impl Memo {
-    /// Analyses every module of `entries`, each with its imports.
-    ///
-    /// # Errors
-    /// [`Cancelled`], when `cancelled` says so.
+    /// Analyses every module of `entries` (paths in the package) with its imports. Where nobody wants it any more it
+    /// stops, and keeps what was done.
     pub fn analyse(
         &self,
         world: &dyn World,
         entries: &[String],
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Analysis, Cancelled> {
-        let mut modules = modules::load_all(world, entries);
+        let ask = || if cancelled() { Err(Cancelled) } else { Ok(()) };
+        ask()?;
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let mut modules = modules::load(world, &entries);
+        ask()?;
         let mut found = std::mem::take(&mut modules.diagnostics);
-        if cancelled() {
-            return Err(Cancelled);
-        }
         let (names, more) = names::resolve(&modules);
         found.extend(more);
-        let (program, more) = check::check(&modules, &names, world, Extent::Used);
-        found.extend(more);
-        if cancelled() {
-            return Err(Cancelled);
+        ask()?;
+        let checked = checking::check(&modules, &names, world, Extent::Whole, true);
+        found.extend(checked.diagnostics);
+        let found = driver::without_consequences(found, &modules);
+        let mut diagnostics = by_module(found, modules.all.len());
+        ask()?;
+        for root in roots(&modules, &entries) {
+            if closure(&modules, root).iter().all(|id| !has_errors(&diagnostics, *id)) {
+                let evaluated = evaluate::evaluate(&checked.program, &modules, world, Purpose::Check, root);
+                for (all, more) in diagnostics.iter_mut().zip(by_module(evaluated.diagnostics, modules.all.len())) {
+                    all.extend(more);
+                }
+            }
+            ask()?;
         }
-        if !found.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-            found.extend(lint::lint(&modules, &names));
+        let mut diagnostics: Vec<Vec<Diagnostic>> = diagnostics.into_iter().map(driver::ordered).collect();
+        for module in modules.all.iter().filter(|module| !module.is_std) {
+            if !has_errors(&diagnostics, module.id)
+                && let Some(all) = diagnostics.get_mut(module.id.0 as usize)
+            {
+                all.extend(driver::ordered(lint::module(module, &modules, &names)));
+            }
+            ask()?;
         }
-        let mut diagnostics: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
-        for diagnostic in found {
-            let path = modules.sources.place(&diagnostic.primary.at).path;
-            diagnostics.entry(path.to_string()).or_default().push(diagnostic);
-        }
-        Ok(Analysis { inner: Arc::new(Inner { modules, names, program, diagnostics }) })
+        let by_path = modules.all.iter().map(|module| (module.path.clone(), module.id)).collect();
+        let (program, indexes) = (checked.program, checked.indexes);
+        Ok(Analysis(Arc::new(Known { modules, names, program, indexes, by_path, diagnostics })))
     }
 }
 
+fn has_errors(diagnostics: &[Vec<Diagnostic>], module: ModuleId) -> bool {
+    let of_module = diagnostics.get(module.0 as usize);
+    of_module.is_some_and(|all| all.iter().any(|diagnostic| diagnostic.severity == Severity::Error))
+}
+
+fn by_module(diagnostics: Vec<Diagnostic>, modules: usize) -> Vec<Vec<Diagnostic>> {
+    let mut all = vec![Vec::new(); modules];
+    for diagnostic in diagnostics {
+        if let Some(of_module) = all.get_mut(diagnostic.primary.at.module.0 as usize) {
+            of_module.push(diagnostic);
+        }
+    }
+    all
+}
+
+/// The entries that no other module imports: what they import is evaluated with them, as it is used.
+fn roots(modules: &Modules, entries: &[&str]) -> Vec<ModuleId> {
+    let imported: BTreeSet<ModuleId> = modules.all.iter().flat_map(|module| module.imports.values().copied()).collect();
+    let is_root = |module: &&modules::Module| entries.contains(&&*module.path) && !imported.contains(&module.id);
+    modules.all.iter().filter(is_root).map(|module| module.id).collect()
+}
+
+/// A module and all that it imports.
+fn closure(modules: &Modules, root: ModuleId) -> BTreeSet<ModuleId> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![root];
+    while let Some(id) = open.pop() {
+        if found.insert(id) {
+            open.extend(modules.all.get(id.0 as usize).into_iter().flat_map(|module| module.imports.values()));
+        }
+    }
+    found
+}
+
 impl Analysis {
-    /// The paths of all modules, those of the standard library included.
+    /// The paths of all modules, the standard library's too.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.inner.modules.all.iter().map(|module| &*module.path)
+        self.0.by_path.keys().map(|path| &**path)
     }
 
-    /// The text of a module.
+    /// The text of a module as it was analysed.
     pub fn text(&self, path: &str) -> Option<&Arc<str>> {
-        let sources = self.inner.modules.sources.modules();
-        sources.iter().find(|source| &*source.path == path).map(|source| &source.text)
+        let id = self.module_id(path)?;
+        Some(&self.0.modules.sources.modules().get(id.0 as usize)?.text)
     }
 
-    /// What is wrong with a module: syntax, names, types; lints last.
+    /// What is wrong in a module: syntax, names and types in order of place; lints last.
     pub fn diagnostics(&self, path: &str) -> &[Diagnostic] {
-        self.inner.diagnostics.get(path).map(Vec::as_slice).unwrap_or_default()
+        let of_module = self.module_id(path).and_then(|id| self.0.diagnostics.get(id.0 as usize));
+        of_module.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Where a location is.
     pub fn place(&self, at: &Location) -> Place {
-        self.inner.modules.sources.place(at)
+        self.0.modules.sources.place(at)
+    }
+
+    /// Whether a module is one of the standard library.
+    pub fn is_std(&self, path: &str) -> bool {
+        let module = self.module_id(path).and_then(|id| self.0.modules.all.get(id.0 as usize));
+        module.is_some_and(|module| module.is_std)
+    }
+
+    pub(crate) fn module_id(&self, path: &str) -> Option<ModuleId> {
+        self.0.by_path.get(path).copied()
     }
 
     pub(crate) fn modules(&self) -> &Modules {
-        &self.inner.modules
+        &self.0.modules
     }
 
     pub(crate) fn names(&self) -> &Names {
-        &self.inner.names
+        &self.0.names
     }
 
     pub(crate) fn program(&self) -> &Program {
-        &self.inner.program
+        &self.0.program
+    }
+
+    /// What stands in an item; none where it was not checked.
+    pub(crate) fn index(&self, id: ItemId) -> Option<&Arc<Index>> {
+        self.0.indexes.get(id.module.0 as usize)?.get(id.item as usize)
+    }
+
+    pub(crate) fn tree(&self, path: &str) -> Option<&Arc<ast::Module>> {
+        let id = self.module_id(path)?;
+        Some(&self.0.modules.all.get(id.0 as usize)?.tree)
     }
 }

@@ -13,6 +13,7 @@ mod constant;
 mod expr;
 mod facts;
 mod images;
+mod index;
 mod indices;
 mod items;
 mod literals;
@@ -25,6 +26,7 @@ mod scripts;
 mod secrets;
 mod written;
 
+pub(crate) use index::{Index, LocalUse, Target};
 pub(crate) use members::MEMBERS;
 
 use std::collections::BTreeMap;
@@ -71,11 +73,32 @@ pub(crate) struct Checker<'a> {
     orders: Vec<Vec<u32>>,
     /// Items that are being checked, the innermost last.
     waiting: Vec<ItemId>,
+    /// What each of them says so far.
+    frames: Vec<Frame>,
+    /// Whether an editor wants to know what stands in the items.
+    records: bool,
     diagnostics: Vec<Diagnostic>,
+    indexes: Vec<Vec<Arc<Index>>>,
 }
 
-/// Checks all modules of the package and what they use of the standard library; or all of that.
-pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent: Extent) -> (Program, Vec<Diagnostic>) {
+/// What an item says while it is checked.
+#[derive(Debug, Default)]
+struct Frame {
+    diagnostics: Vec<Diagnostic>,
+    index: Option<Index>,
+}
+
+/// What checking found.
+pub(crate) struct Found {
+    pub(crate) program: Program,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// By module and position of the item; empty where nobody asked for them.
+    pub(crate) indexes: Vec<Vec<Arc<Index>>>,
+}
+
+/// Checks all modules of the package and what they use of the standard library; or all of that. `records` says whether
+/// an editor wants to know what stands in the items.
+pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent: Extent, records: bool) -> Found {
     let states = modules.all.iter().map(|m| vec![State::Untouched; m.tree.items.len()]).collect();
     let mut checker = Checker {
         modules,
@@ -84,7 +107,10 @@ pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent:
         states,
         orders: vec![Vec::new(); modules.all.len()],
         waiting: Vec::new(),
+        frames: Vec::new(),
+        records,
         diagnostics: Vec::new(),
+        indexes: vec![Vec::new(); modules.all.len()],
     };
     for id in &modules.order {
         let Some(module) = modules.all.get(id.0 as usize) else { continue };
@@ -107,7 +133,8 @@ pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent:
             order,
         }
     });
-    (Program { modules: modules.collect() }, checker.diagnostics)
+    let program = Program { modules: modules.collect() };
+    Found { program, diagnostics: checker.diagnostics, indexes: checker.indexes }
 }
 
 impl Checker<'_> {
@@ -127,13 +154,50 @@ impl Checker<'_> {
         }
         self.set(id, State::Open);
         self.waiting.push(id);
+        self.frames.push(Frame { diagnostics: Vec::new(), index: self.records.then(Index::default) });
         let item = Arc::new(items::check(self, id));
         self.waiting.pop();
+        self.finish(id);
         self.set(id, State::Done(item.clone()));
         if let Some(order) = self.orders.get_mut(id.module.0 as usize) {
             order.push(id.item);
         }
         Some(item)
+    }
+
+    /// Keeps what an item said that has been checked.
+    fn finish(&mut self, id: ItemId) {
+        let Some(mut frame) = self.frames.pop() else { return };
+        self.diagnostics.append(&mut frame.diagnostics);
+        if let Some(mut index) = frame.index
+            && let Some(of_module) = self.indexes.get_mut(id.module.0 as usize)
+        {
+            index.finish();
+            let position = id.item as usize;
+            if of_module.len() <= position {
+                of_module.resize(position + 1, Arc::default());
+            }
+            if let Some(place) = of_module.get_mut(position) {
+                *place = Arc::new(index);
+            }
+        }
+    }
+
+    /// Where to note what stands in the innermost item; nothing where nobody wants to know.
+    fn index(&mut self) -> Option<&mut Index> {
+        self.frames.last_mut()?.index.as_mut()
+    }
+
+    /// How much has been said about the innermost item.
+    fn said(&self) -> usize {
+        self.frames.last().map_or(0, |frame| frame.diagnostics.len())
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        match self.frames.last_mut() {
+            Some(frame) => frame.diagnostics.push(diagnostic),
+            None => self.diagnostics.push(diagnostic),
+        }
     }
 
     fn state(&self, id: ItemId) -> Option<&State> {
@@ -152,12 +216,9 @@ impl Checker<'_> {
         let kinds = self.waiting.iter().skip(from).filter_map(|id| self.syntax(*id).map(|item| &item.kind));
         let of = kinds.map(cycle_of).reduce(|a, b| if a == b { a } else { say::CycleOf::Values });
         let others: Vec<_> = self.waiting.iter().skip(from).filter(|other| **other != id).map(place).collect();
-        self.diagnostics.push(say::cycle(
-            of.unwrap_or(say::CycleOf::Values),
-            self.name_place(id),
-            &self.name(id),
-            &others,
-        ));
+        let of = of.unwrap_or(say::CycleOf::Values);
+        let diagnostic = say::cycle(of, self.name_place(id), &self.name(id), &others);
+        self.report(diagnostic);
     }
 
     fn syntax(&self, id: ItemId) -> Option<&Arc<crate::ast::Item>> {
@@ -254,6 +315,8 @@ struct Body<'c, 'a> {
     /// The platforms that the body may run on; none outside bodies.
     platforms: Option<Vec<Pattern>>,
     depth: u32,
+    /// Where the innermost thing ends that locals are visible in.
+    end: u32,
 }
 
 impl<'c, 'a> Body<'c, 'a> {
@@ -266,6 +329,7 @@ impl<'c, 'a> Body<'c, 'a> {
             facts: Vec::new(),
             platforms: None,
             depth: 0,
+            end: u32::MAX,
         }
     }
 
@@ -274,7 +338,7 @@ impl<'c, 'a> Body<'c, 'a> {
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.checker.diagnostics.push(diagnostic);
+        self.checker.report(diagnostic);
     }
 
     /// Something that is wrong and has been reported.
@@ -307,8 +371,22 @@ impl<'c, 'a> Body<'c, 'a> {
 
     /// Binds without a look at other names: the names of fields and of params in their own predicates.
     fn push(&mut self, name: Arc<str>, ty: Type, at: Location) -> u32 {
+        let end = self.end.max(at.span.end);
+        if let Some(index) = self.checker.index() {
+            let visible = Span { start: at.span.end, end };
+            index.locals.push(LocalUse { name: name.clone(), ty: ty.clone(), at: at.span, visible });
+            index.uses.push((at.span, Target::Local(at.span)));
+        }
         self.locals.push(Local { name, ty, at });
         u32::try_from(self.locals.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Runs a check whose bindings are seen up to the end of a span.
+    fn within<T>(&mut self, span: Span, check: impl FnOnce(&mut Self) -> T) -> T {
+        let end = std::mem::replace(&mut self.end, span.end);
+        let result = self.scoped(check);
+        self.end = end;
+        result
     }
 
     /// Runs a check whose bindings and facts end with it.

@@ -62,6 +62,9 @@ pub struct Planned {
     pub sources: Sources,
 }
 
+/// The applied module of one that is checked or planned: the first that is read.
+const APPLIED: ModuleId = ModuleId(0);
+
 /// The most diagnostics of one module; more of them help nobody.
 const MAX_DIAGNOSTICS: usize = 100;
 
@@ -75,7 +78,8 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
         diagnostics.push(say::no_outputs(entry));
     }
     if !has_errors(&diagnostics) {
-        diagnostics.extend(evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Check).diagnostics);
+        diagnostics
+            .extend(evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Check, APPLIED).diagnostics);
     }
     if !has_errors(&diagnostics) {
         diagnostics.extend(lint::lint(&stages.modules, &stages.names));
@@ -94,10 +98,10 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
 /// What is wrong with the standard library: nothing, in any imgc that was tested. A check of a program looks only at what
 /// that program uses.
 pub fn check_library(world: &dyn World) -> Checked {
-    let modules = modules::load(world, "main.imgc");
+    let modules = modules::load(world, &["main.imgc"]);
     let (names, _) = names::resolve(&modules);
-    let (_, diagnostics) = checking::check(&modules, &names, world, Extent::Whole);
-    Checked { diagnostics, sources: modules.sources, ..Checked::default() }
+    let found = checking::check(&modules, &names, world, Extent::Whole, false);
+    Checked { diagnostics: found.diagnostics, sources: modules.sources, ..Checked::default() }
 }
 
 /// Makes the plan of the module at `entry` with the arguments that the world holds.
@@ -106,7 +110,7 @@ pub fn plan(world: &dyn World, entry: &str) -> Planned {
     let mut diagnostics = std::mem::take(&mut stages.diagnostics);
     let mut plan = None;
     if !has_errors(&diagnostics) {
-        let mut evaluated = evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Plan);
+        let mut evaluated = evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Plan, APPLIED);
         diagnostics.append(&mut evaluated.diagnostics);
         for given in std::mem::take(&mut evaluated.given) {
             stages.modules.sources.add(given);
@@ -155,19 +159,20 @@ pub(crate) fn checked_program(world: &dyn World, entry: &str) -> (Modules, Progr
 }
 
 fn stages(world: &dyn World, entry: &str) -> Stages {
-    let mut modules = modules::load(world, entry);
+    let mut modules = modules::load(world, &[entry]);
     let mut diagnostics = std::mem::take(&mut modules.diagnostics);
     let (names, more) = names::resolve(&modules);
     diagnostics.extend(more);
-    let (program, more) = checking::check(&modules, &names, world, Extent::Used);
-    diagnostics.extend(more);
+    let found = checking::check(&modules, &names, world, Extent::Used, false);
+    diagnostics.extend(found.diagnostics);
+    let program = found.program;
     let diagnostics = without_consequences(diagnostics, &modules);
     Stages { modules, program, names, diagnostics }
 }
 
 /// Leaves out what follows from errors of syntax, so that one cause gives one error: what comes behind one on its line,
 /// and names that only an item could have defined which nobody understands.
-fn without_consequences(diagnostics: Vec<Diagnostic>, modules: &Modules) -> Vec<Diagnostic> {
+pub(crate) fn without_consequences(diagnostics: Vec<Diagnostic>, modules: &Modules) -> Vec<Diagnostic> {
     let is_syntax = |diagnostic: &Diagnostic| diagnostic.code.starts_with("IMG0");
     // From the first error of a line to the end of that line.
     let mut broken: BTreeMap<(ModuleId, u32), usize> = BTreeMap::new();
@@ -194,12 +199,12 @@ fn without_consequences(diagnostics: Vec<Diagnostic>, modules: &Modules) -> Vec<
     diagnostics.into_iter().filter(|d| is_syntax(d) || !follows(d)).collect()
 }
 
-fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
 }
 
 /// By module and place, each once, and no more of a module than anyone reads.
-fn ordered(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(crate) fn ordered(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let key = |d: &Diagnostic| (d.primary.at.module, d.primary.at.item, d.primary.at.span.start, d.code);
     diagnostics.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
     diagnostics.dedup();

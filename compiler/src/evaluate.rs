@@ -175,6 +175,7 @@ pub(crate) struct Evaluator<'a> {
     modules: &'a Modules,
     world: &'a dyn World,
     purpose: Purpose,
+    applied: ModuleId,
     instances: Vec<Instance>,
     by_args: BTreeMap<(ModuleId, Vec<(u32, Value)>), InstanceId>,
     /// The instance whose defaults records and the standard library use.
@@ -228,12 +229,19 @@ impl Frame {
 }
 
 /// Evaluates the applied module and what it needs of others.
-pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, purpose: Purpose) -> Evaluated {
+pub(crate) fn evaluate(
+    program: &Program,
+    modules: &Modules,
+    world: &dyn World,
+    purpose: Purpose,
+    applied: ModuleId,
+) -> Evaluated {
     let mut evaluator = Evaluator {
         program,
         modules,
         world,
         purpose,
+        applied,
         instances: Vec::new(),
         by_args: BTreeMap::new(),
         first: HashMap::new(),
@@ -256,7 +264,7 @@ pub(crate) fn evaluate(program: &Program, modules: &Modules, world: &dyn World, 
     if purpose == Purpose::Plan {
         evaluator.refuse_unknown_arguments();
     }
-    let applied = evaluator.instantiate(ModuleId(0), String::new(), BTreeMap::new(), None);
+    let applied = evaluator.instantiate(applied, String::new(), BTreeMap::new(), None);
     evaluator.collect(applied);
     evaluator.result
 }
@@ -341,7 +349,7 @@ impl Evaluator<'_> {
 
     /// The outputs and lets of the applied module.
     fn collect(&mut self, applied: InstanceId) {
-        let Some(module) = self.program.modules.first() else { return };
+        let Some(module) = self.program.modules.get(self.applied.0 as usize) else { return };
         let Some(instance) = self.instances.get(applied.0) else { return };
         for (number, item) in module.items.iter().enumerate() {
             let name = module.names.get(number).cloned().unwrap_or_default();

@@ -35,18 +35,23 @@ const LINTS: [(&str, &str); 8] = [
 pub(crate) fn lint(modules: &Modules, names: &Names) -> Vec<Diagnostic> {
     let mut all = Vec::new();
     for module in modules.all.iter().filter(|module| !module.is_std) {
-        let mut found = Vec::new();
-        unused::lint(module, modules, &mut found);
-        images::lint(module, &mut found);
-        for (item, number) in module.tree.items.iter().zip(0_u32..) {
-            texts::lint(module, modules, number, &mut found);
-            deprecated(module, (modules, names), number, &mut found);
-            attributes(module, number, &item.attributes, &mut found);
-        }
-        found.retain(|diagnostic| !is_allowed(module, diagnostic));
-        all.append(&mut found);
+        all.append(&mut self::module(module, modules, names));
     }
     all
+}
+
+/// What is probably not meant in one module.
+pub(crate) fn module(module: &Module, modules: &Modules, names: &Names) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    unused::lint(module, modules, &mut found);
+    images::lint(module, &mut found);
+    for (item, number) in module.tree.items.iter().zip(0_u32..) {
+        texts::lint(module, modules, number, &mut found);
+        deprecated(module, (modules, names), number, &mut found);
+        attributes(module, number, &item.attributes, &mut found);
+    }
+    found.retain(|diagnostic| !is_allowed(module, diagnostic));
+    found
 }
 
 /// Whether the item that a diagnostic is about allows it.

@@ -57,13 +57,8 @@ struct Loader<'a> {
     by_path: HashMap<String, Progress>,
 }
 
-/// Reads `entry` and what it imports. The applied module is always there, empty if it could not be read.
-pub(crate) fn load(world: &dyn World, entry: &str) -> Modules {
-    load_all(world, &[entry.to_owned()])
-}
-
-/// Reads several modules and what they import; the first is the applied one.
-pub(crate) fn load_all(world: &dyn World, entries: &[String]) -> Modules {
+/// Reads `entries` and what they import. Each of them is always there, empty if it could not be read.
+pub(crate) fn load(world: &dyn World, entries: &[&str]) -> Modules {
     let mut loader = Loader { world, modules: Modules::default(), by_path: HashMap::new() };
     for entry in entries {
         loader.read(entry, None);
@@ -93,7 +88,8 @@ impl Loader<'_> {
             (Ok(text), _) => text.clone(),
             // The applied module is there in any case, so that what is wrong with it has a place.
             (Err(error), None) => {
-                self.modules.diagnostics.push(names::unreadable_module(Location::default(), error));
+                let at = Location { module: self.next(), ..Location::default() };
+                self.modules.diagnostics.push(names::unreadable_module(at, error));
                 Arc::from("")
             }
             (Err(error), Some(from)) => {
@@ -105,8 +101,7 @@ impl Loader<'_> {
         if read.is_ok() {
             self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
         }
-        let next = ModuleId(u32::try_from(self.modules.all.len()).unwrap_or(u32::MAX));
-        let parsed = parse::parse(&text, next);
+        let parsed = parse::parse(&text, self.next());
         self.modules.diagnostics.extend(parsed.diagnostics);
         let tree = Arc::new(parsed.module);
         let path: Arc<str> = Arc::from(path);
@@ -130,6 +125,11 @@ impl Loader<'_> {
         self.by_path.insert(path.to_string(), Progress::Done(id));
         self.modules.order.push(id);
         Some(id)
+    }
+
+    /// What the next module will be called.
+    fn next(&self) -> ModuleId {
+        ModuleId(u32::try_from(self.modules.all.len()).unwrap_or(u32::MAX))
     }
 
     fn import(&mut self, module: ModuleId, item: u32, import: &ast::Import) -> Option<ModuleId> {

@@ -7,10 +7,10 @@ use crate::core::{Expr, Param};
 use crate::diagnostic::{names as say_names, types as say};
 use crate::span::Span;
 use crate::spelling::nearest;
-use crate::types::Type;
+use crate::types::{ItemId, Type};
 
 use super::indices::{Found, substituted};
-use super::{Body, Typed, Used, Want};
+use super::{Body, Target, Typed, Used, Want};
 
 /// Arguments by position of their params.
 pub(super) struct Arguments {
@@ -32,7 +32,14 @@ impl Arguments {
 
 impl Body<'_, '_> {
     /// The arguments of a call of `what`.
-    pub(super) fn arguments(&mut self, what: &str, params: &[Param], args: &[Arg], call: Span) -> Arguments {
+    pub(super) fn arguments(
+        &mut self,
+        (of, variant): (ItemId, Option<&Arc<str>>),
+        what: &str,
+        params: &[Param],
+        args: &[Arg],
+        call: Span,
+    ) -> Arguments {
         let mut found: Vec<Option<Found>> = params.iter().map(|_| None).collect();
         let mut used = Used::new();
         let mut position = 0;
@@ -52,6 +59,10 @@ impl Body<'_, '_> {
             let at = self.at(arg.name.as_ref().map_or(arg.span, |name| name.span));
             if let Some(first) = used.insert(param.name.clone(), at) {
                 self.report(say_names::duplicate_member(at, "argument", &param.name, first));
+            }
+            if let Some(name) = &arg.name {
+                let variant = variant.cloned();
+                self.used(name.span, || Target::Member { of, variant, name: param.name.clone() });
             }
             let asked = substituted(&param.ty, params, &found);
             let typed = self.argument(param, &asked, arg);
@@ -116,7 +127,7 @@ impl Body<'_, '_> {
     /// The fields of a step.
     pub(super) fn step_fields(
         &mut self,
-        kind: &str,
+        (of, kind): (ItemId, &str),
         declared: &[Param],
         fields: &[FieldInit],
         step: Span,
@@ -131,6 +142,7 @@ impl Body<'_, '_> {
                 self.report(say_names::duplicate_member(at, "field", &field.name.text, first));
             }
             if let Some(param) = declared.iter().find(|param| param.name == field.name.text) {
+                self.used(field.name.span, || Target::Member { of, variant: None, name: param.name.clone() });
                 let why = format!("`{}` is declared here", param.name);
                 let want = Want { ty: &param.ty, why: Some((param.at, &why)) };
                 cores.push((param.name.clone(), self.expr(&field.value, Some(want)).core));

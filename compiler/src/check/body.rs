@@ -12,7 +12,15 @@ use crate::spelling::nearest;
 use crate::types::{Pattern, Type};
 
 use super::written::written_path;
-use super::{Body, MAX_DEPTH, Want};
+use super::{Body, MAX_DEPTH, Target, Want};
+
+/// Where a branch of an `if` ends: before the other one begins.
+fn blocks_end(whole: Span, branch: &[Ast], otherwise: &[Ast]) -> Span {
+    match (branch.first(), otherwise.first()) {
+        (Some(first), Some(other)) if first.span < other.span => Span { end: other.span.start, ..whole },
+        (_, _) => whole,
+    }
+}
 
 impl Body<'_, '_> {
     /// The statements of a block. `is_image` says whether this is the top of an image, whose fields are read elsewhere.
@@ -75,7 +83,7 @@ impl Body<'_, '_> {
                 let test = self.condition(condition);
                 let (yes, no) = (self.facts_of(condition, true), self.facts_of(condition, false));
                 let mut branch = |facts, statements: &[Ast]| {
-                    self.scoped(|this| {
+                    self.within(blocks_end(statement.span, statements, otherwise), |this| {
                         this.assume(facts);
                         this.block(statements)
                     })
@@ -83,7 +91,7 @@ impl Body<'_, '_> {
                 let (then, otherwise) = (branch(yes, then), branch(no, otherwise));
                 Some(Statement::If { condition: test, then, otherwise })
             }
-            StatementKind::For { head, body } => self.scoped(|this| {
+            StatementKind::For { head, body } => self.within(statement.span, |this| {
                 let head = this.head(head);
                 let body = this.block(body);
                 Some(Statement::For { head, body, at: this.at(statement.span) })
@@ -118,8 +126,14 @@ impl Body<'_, '_> {
             return None;
         }
         match (self.checker.names.find(self.module, &first.text), path.names.as_slice()) {
-            (Some(Bound::Item(item)), [_]) => Some(item),
-            (Some(Bound::Module { module, via }), [_, name]) => self.exported(module, via, name),
+            (Some(Bound::Item(item)), [_]) => {
+                self.used(first.span, || Target::Item(item.id));
+                Some(item)
+            }
+            (Some(Bound::Module { module, via }), [_, name]) => {
+                self.used(first.span, || Target::Module(module));
+                self.exported(module, via, name)
+            }
             (Some(_), _) => {
                 self.report(say::not_callable(at, &written_path(path)));
                 None
@@ -182,7 +196,7 @@ impl Body<'_, '_> {
             }
             typed.core
         });
-        let fields = self.step_fields(&name, declared, fields, kind.span);
+        let fields = self.step_fields((of.id, &name), declared, fields, kind.span);
         Some(Step { kind: of, name: name.into(), label, label_at, fields, at: self.at(span) })
     }
 
@@ -220,7 +234,7 @@ impl Body<'_, '_> {
             return None;
         };
         self.fits_platform(&name, on, of, path.span, say_platform::wrong_recipe);
-        let arguments = self.arguments(&name, params, args, span);
+        let arguments = self.arguments((of.id, None), &name, params, args, span);
         arguments.whole.then(|| Statement::Use {
             recipe: of,
             name: name.into(),

@@ -13,7 +13,7 @@ use crate::span::{Location, ModuleId, Span};
 use crate::types::{Nominal, Type};
 use crate::world::{Found, WorldError};
 
-use super::{Body, Typed, Want};
+use super::{Body, Target, Typed, Want};
 
 /// Where an expectation comes from.
 pub(super) type Why<'w> = Option<(Location, &'w str)>;
@@ -31,9 +31,15 @@ impl Body<'_, '_> {
             return None;
         }
         match self.checker.names.find(self.module, &name.text)? {
-            Bound::Module { module, via } => Some(Base::Module { module, via }),
+            Bound::Module { module, via } => {
+                self.used(name.span, || Target::Module(module));
+                Some(Base::Module { module, via })
+            }
             Bound::Item(item) => match self.checker.demand(item.id).as_deref() {
-                Some(Item::Enum { ty: Type::Nominal(nominal), .. }) => Some(Base::Enum(item, nominal.clone())),
+                Some(Item::Enum { ty: Type::Nominal(nominal), .. }) => {
+                    self.used(name.span, || Target::Item(item.id));
+                    Some(Base::Enum(item, nominal.clone()))
+                }
                 _ => None,
             },
         }
@@ -45,7 +51,10 @@ impl Body<'_, '_> {
             return None;
         }
         match names::exported(self.checker.modules, module, name, self.at(name.span)) {
-            Ok(id) => Some(Ref { id, via }),
+            Ok(id) => {
+                self.used(name.span, || Target::Item(id));
+                Some(Ref { id, via })
+            }
             Err(diagnostic) => {
                 self.report(*diagnostic);
                 None
@@ -101,21 +110,31 @@ impl Body<'_, '_> {
             let of = Ref { id: nominal.id, via: None };
             return self.variant(of, &nominal.clone(), name, Some(args), span);
         }
-        if self.local(&name.text).is_some() {
+        if let Some((slot, _)) = self.local(&name.text) {
+            self.used_local(name.span, slot);
             let at = self.at(name.span);
             self.report(say::not_callable(at, &name.text));
             return self.poison_args(args, span);
         }
         match (&*name.text, self.checker.names.find(self.module, &name.text)) {
-            (_, Some(Bound::Item(item))) => self.call_item(item, args, span, name.span),
-            (_, Some(Bound::Module { .. })) => {
+            (_, Some(Bound::Item(item))) => {
+                self.used(name.span, || Target::Item(item.id));
+                self.call_item(item, args, span, name.span)
+            }
+            (_, Some(Bound::Module { module, .. })) => {
+                self.used(name.span, || Target::Module(module));
                 let at = self.at(name.span);
                 self.report(say::not_callable(at, &name.text));
                 self.poison_args(args, span)
             }
-            ("file", None) => self.file(args, span),
-            ("dir", None) => self.dir(args, span),
-            ("raw", None) => self.raw(args, span, want),
+            ("file" | "dir" | "raw", None) => {
+                self.used(name.span, || Target::Function(name.text.clone()));
+                match &*name.text {
+                    "file" => self.file(args, span),
+                    "dir" => self.dir(args, span),
+                    _ => self.raw(args, span, want),
+                }
+            }
             (_, None) => {
                 let at = self.at(name.span);
                 let near =
@@ -131,7 +150,7 @@ impl Body<'_, '_> {
         let name = self.checker.name(item.id);
         match found.as_deref() {
             Some(Item::Fn { params, result, .. }) => {
-                let arguments = self.arguments(&name, params, args, span);
+                let arguments = self.arguments((item.id, None), &name, params, args, span);
                 if !arguments.whole {
                     return self.poison(span);
                 }
@@ -151,7 +170,7 @@ impl Body<'_, '_> {
     }
 
     fn call_signature(&mut self, item: Ref, signature: &Signature, args: &[Arg], span: Span) -> Typed {
-        let arguments = self.arguments(&signature.kind, &signature.params, args, span);
+        let arguments = self.arguments((item.id, None), &signature.kind, &signature.params, args, span);
         if !arguments.whole {
             return self.poison(span);
         }
@@ -183,11 +202,12 @@ impl Body<'_, '_> {
             self.report(say::unknown_variant(at, &name.text, nominal, near));
             return self.poison(span);
         };
+        self.used(name.span, || Target::Variant { of: of.id, name: variant.clone() });
         if payload.is_empty() && args.is_none() {
             let value = Value::Variant { name: variant.clone(), payload: Arc::default() };
             return self.typed(Kind::Value(value), span, ty);
         }
-        let arguments = self.arguments(variant, payload, args.unwrap_or_default(), span);
+        let arguments = self.arguments((of.id, Some(variant)), variant, payload, args.unwrap_or_default(), span);
         if !arguments.whole {
             return self.poison(span);
         }

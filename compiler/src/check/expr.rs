@@ -11,7 +11,7 @@ use crate::span::Span;
 use crate::spelling::nearest;
 use crate::types::{Coercion, Fit, PlatformIndex, Type, fit, join};
 
-use super::{Body, MAX_DEPTH, Root, Typed, Want};
+use super::{Body, MAX_DEPTH, Root, Target, Typed, Want};
 
 impl Body<'_, '_> {
     /// Checks an expression against what is asked of it. The result fits, or was reported.
@@ -24,6 +24,7 @@ impl Body<'_, '_> {
         self.depth += 1;
         let typed = self.form(expr, want);
         self.depth -= 1;
+        self.noted(expr.span, &typed.ty, want.map(|want| want.ty));
         match want {
             Some(want) => self.fitted(typed, want, expr),
             None => typed,
@@ -157,15 +158,21 @@ impl Body<'_, '_> {
             return variant;
         }
         if let Some((slot, local)) = self.local(&name.text) {
+            self.used_local(name.span, slot);
             let ty = self.narrowed(&Root::Local(slot).into(), &local);
             return self.typed(Kind::Local(slot), name.span, ty);
         }
         if &*name.text == "platform" {
+            self.used(name.span, || Target::Platform);
             return self.platform_name(name.span);
         }
         match self.checker.names.find(self.module, &name.text) {
-            Some(Bound::Item(item)) => self.item_value(item, name.span),
-            Some(Bound::Module { .. }) => {
+            Some(Bound::Item(item)) => {
+                self.used(name.span, || Target::Item(item.id));
+                self.item_value(item, name.span)
+            }
+            Some(Bound::Module { module, .. }) => {
+                self.used(name.span, || Target::Module(module));
                 let at = self.at(name.span);
                 self.report(say_types::not_a_value(at, &name.text, "a module"));
                 self.poison(name.span)

@@ -82,7 +82,7 @@ impl Body<'_, '_> {
         name: Span,
     ) -> (Typed, Vec<Type>) {
         let turns = head.and_then(|head| self.turns(head)).unwrap_or_else(|| vec![Vec::new()]);
-        let before = self.checker.diagnostics.len();
+        let before = self.checker.said();
         let mut types = Vec::with_capacity(turns.len());
         let mut first = None;
         for facts in turns {
@@ -97,7 +97,7 @@ impl Body<'_, '_> {
             });
             first.get_or_insert(typed);
             // What is wrong with one is mostly wrong with all.
-            if self.checker.diagnostics.len() > before {
+            if self.checker.said() > before {
                 break;
             }
         }

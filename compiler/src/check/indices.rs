@@ -9,7 +9,7 @@ use crate::names::Bound;
 use crate::types::{FORMATS, FormatIndex, Pattern, PlatformIndex, Type};
 
 use super::literals::record_fields;
-use super::{Body, Key, Root};
+use super::{Body, Key, Root, Target};
 
 /// A name, or fields of one, as it is written: no name hides another, so the words say which.
 pub(super) type Words = Arc<[Arc<str>]>;
@@ -160,9 +160,15 @@ impl Body<'_, '_> {
     fn path_type(&mut self, path: &Path) -> Option<PathType> {
         let (first, rest) = path.names.split_first()?;
         let root = match self.local(&first.text) {
-            Some((slot, _)) => Root::Local(slot),
+            Some((slot, _)) => {
+                self.used_local(first.span, slot);
+                Root::Local(slot)
+            }
             None => match self.checker.names.find(self.module, &first.text)? {
-                Bound::Item(item) => Root::Item(item.id),
+                Bound::Item(item) => {
+                    self.used(first.span, || Target::Item(item.id));
+                    Root::Item(item.id)
+                }
                 Bound::Module { .. } => return None,
             },
         };

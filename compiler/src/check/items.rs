@@ -5,16 +5,21 @@ use std::sync::Arc;
 use crate::ast::{self, Extern, ItemKind, Let};
 use crate::core::{Expr, Item, Kind, Param, Signature};
 use crate::diagnostic::{names as say_names, types as say};
-use crate::names::item_name;
+use crate::names::{self, item_name};
+use crate::span::ModuleId;
 use crate::types::{Field, ItemId, Nominal, Pattern, Shape, Type, VariantType};
 
-use super::{Body, Checker, Used, Want};
+use super::{Body, Checker, Target, Used, Want};
 
 /// Checks one item.
 pub(super) fn check(checker: &mut Checker<'_>, id: ItemId) -> Item {
     let Some(item) = checker.syntax(id).cloned() else { return Item::Nothing };
     let stem = checker.modules.all.get(id.module.0 as usize).and_then(|module| stem(&module.path)).unwrap_or_default();
     let mut body = Body::new(checker, id);
+    body.end = item.span.end;
+    if let Some(name) = item_name(&item.kind) {
+        body.used(name.span, || Target::Item(id));
+    }
     match &item.kind {
         ItemKind::Error => Item::Nothing,
         ItemKind::Edition { number, span } => {
@@ -66,6 +71,7 @@ impl Body<'_, '_> {
         let Some(items) = self.checker.modules.all.get(module.0 as usize).map(|m| m.tree.clone()) else {
             return Item::Nothing;
         };
+        self.imported(import, module);
         let mut args = Vec::new();
         let mut used = Used::new();
         for arg in &import.args {
@@ -89,6 +95,7 @@ impl Body<'_, '_> {
                 self.report(say_names::import_argument(at, &name.text, near));
                 continue;
             };
+            self.used(name.span, || Target::Item(ItemId { module, item: position }));
             let checked = self.checker.demand(ItemId { module, item: position });
             if let (Some(Item::Param(param)), ast::ArgValue::Expr(value)) = (checked.as_deref(), &arg.value) {
                 let why = format!("`{}` is declared here", param.name);
@@ -97,6 +104,24 @@ impl Body<'_, '_> {
             }
         }
         Item::Import { module, args }
+    }
+
+    /// Notes what the names of an import mean.
+    fn imported(&mut self, import: &ast::Import, module: ModuleId) {
+        let from = match &import.from {
+            ast::ImportFrom::Std(path) => path.names.last().map(|name| name.span),
+            ast::ImportFrom::File(template) => Some(template.span),
+            ast::ImportFrom::Error(_) => None,
+        };
+        for span in from.into_iter().chain(import.alias.as_ref().map(|alias| alias.span)) {
+            self.used(span, || Target::Module(module));
+        }
+        for name in import.names.iter().flatten() {
+            let at = self.at(name.span);
+            if let Ok(id) = names::exported(self.checker.modules, module, name, at) {
+                self.used(name.span, || Target::Item(id));
+            }
+        }
     }
 
     /// A param of anything. Its slot is the next one, and stays bound.
@@ -207,7 +232,8 @@ impl Body<'_, '_> {
             if let Some(first) = used.insert(variant.name.text.clone(), at) {
                 self.report(say_names::duplicate_member(at, "variant", &variant.name.text, first));
             }
-            let payload = self.scoped(|this| this.params(&variant.payload, "field"));
+            self.used(variant.name.span, || Target::Variant { of: id, name: variant.name.text.clone() });
+            let payload = self.within(variant.span, |this| this.params(&variant.payload, "field"));
             types.push(VariantType { name: variant.name.text.clone(), payload: fields_of(&payload) });
             checked.push((variant.name.text.clone(), payload));
         }

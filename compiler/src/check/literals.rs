@@ -12,7 +12,7 @@ use crate::spelling::nearest;
 use crate::types::{Field, Nominal, Type};
 
 use super::indices::forgotten;
-use super::{Body, Typed, Used, Want};
+use super::{Body, Target, Typed, Used, Want};
 
 /// The member of a union, or the type behind `?`, that a literal of this form can be.
 fn target<'t>(ty: &'t Type, is: &dyn Fn(&Type) -> bool) -> Option<&'t Type> {
@@ -222,6 +222,8 @@ impl Body<'_, '_> {
         for field in fields {
             self.once(&mut used, "field", field);
             if let Some(known) = nominal.fields().iter().find(|known| known.name == field.name.text) {
+                let of = nominal.id;
+                self.used(field.name.span, || Target::Member { of, variant: None, name: known.name.clone() });
                 cores.push((known.name.clone(), self.expr(&field.value, Some(want.with(&known.ty))).core));
             } else {
                 let at = self.at(field.name.span);
@@ -318,6 +320,7 @@ impl Body<'_, '_> {
         let mut cores = Vec::with_capacity(fields.len());
         for field in fields {
             self.once(&mut used, "field", field);
+            self.used(field.name.span, || Target::Loose(field.name.text.clone()));
             let typed = self.infer(&field.value);
             types.retain(|known| known.name != field.name.text);
             types.push(Field { name: field.name.text.clone(), ty: typed.ty, optional: false });
@@ -389,7 +392,7 @@ impl Body<'_, '_> {
             .and_then(|want| target(want.ty, &|ty| matches!(ty, Type::List(_) | Type::Set(_))).map(|ty| (want, ty)));
         let set = matches!(asked, Some((_, Type::Set(_))));
         let outer = self.locals.len();
-        self.scoped(|this| {
+        self.within(span, |this| {
             let heads = heads.iter().map(|head| this.head(head)).collect();
             let condition = condition.map(|condition| Box::new(this.condition(condition)));
             let inner = match asked {
@@ -413,7 +416,7 @@ impl Body<'_, '_> {
     ) -> Typed {
         let asked = want.and_then(|want| target(want.ty, &|ty| matches!(ty, Type::Map(..))).map(|ty| (want, ty)));
         let outer = self.locals.len();
-        self.scoped(|this| {
+        self.within(span, |this| {
             let heads = heads.iter().map(|head| this.head(head)).collect();
             let condition = condition.map(|condition| Box::new(this.condition(condition)));
             let (key_want, value_want) = match asked {

@@ -9,7 +9,7 @@ use crate::span::Span;
 use crate::types::{CheckedText, Pattern, Type};
 
 use super::literals::record_fields;
-use super::{Body, Typed, Want};
+use super::{Body, Target, Typed, Want};
 
 /// What a member takes.
 enum Takes {
@@ -157,6 +157,11 @@ impl Body<'_, '_> {
         }
         let field = record_fields(&base_typed.ty).iter().find(|field| field.name == name.text).cloned();
         if let (Some(field), None) = (field, args) {
+            let of = if let Type::Nominal(nominal) = &base_typed.ty { Some(nominal.id) } else { None };
+            self.used(name.span, || match of {
+                Some(of) => Target::Member { of, variant: None, name: field.name.clone() },
+                None => Target::Loose(field.name.clone()),
+            });
             let key = self.key_of(base).map(|mut key| {
                 key.fields.push(field.name.clone());
                 key
@@ -175,6 +180,7 @@ impl Body<'_, '_> {
             }
             return self.poison(span);
         };
+        self.used(name.span, || Target::BuiltInMember(name.text.clone()));
         self.builtin(base_typed, *builtin, name, args, span)
     }
 
@@ -264,7 +270,7 @@ impl Body<'_, '_> {
             return None;
         }
         let outer = self.locals.len();
-        self.scoped(|this| {
+        self.within(arg.span, |this| {
             let slots = params.iter().zip(types).map(|(name, ty)| this.bind(name, ty.clone())).collect();
             let want = matches!(returns, Returns::Bool).then_some(Want { ty: &Type::Bool, why: None });
             let typed = this.expr(body, want);

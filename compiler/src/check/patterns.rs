@@ -10,7 +10,7 @@ use crate::span::Span;
 use crate::types::{Pattern, Shape, Type};
 
 use super::facts::{collect_platforms, narrowed_by};
-use super::{Body, Root, Typed, Want};
+use super::{Body, Root, Target, Typed, Want};
 
 /// What the arms of a match cover so far.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Body<'_, '_> {
         let is_platform = matches!(typed.core.kind, Kind::Platform);
         let mut covered = Covered::default();
         for arm in arms {
-            self.scoped(|this| {
+            self.within(arm.span, |this| {
                 let whole_before = this.uncovered(&typed.ty, &covered).is_none() && !typed.ty.is_error();
                 let pat = this.pattern_of(&arm.pattern, &typed.ty, &mut covered, whole_before);
                 let ty = narrowed_by(&typed.ty, &pat, covered.none);
@@ -175,6 +175,10 @@ impl Body<'_, '_> {
             self.report(say::unknown_variant(at, &name.text, &nominal, near));
             return Pat::Rest;
         };
+        if let [of, _] = path.names.as_slice() {
+            self.used(of.span, || Target::Item(nominal.id));
+        }
+        self.used(name.span, || Target::Variant { of: nominal.id, name: variant.name.clone() });
         let before = covered.variants.contains(&variant.name);
         self.once_covered(at, whole, before);
         covered.variants.push(variant.name.clone());

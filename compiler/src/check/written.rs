@@ -11,7 +11,7 @@ use crate::names::{self, BUILTIN_TYPES, Bound};
 use crate::spelling::nearest;
 use crate::types::{CheckedText, FORMATS, FormatIndex, ItemId, Pattern, PlatformIndex, SYSTEMS, Type};
 
-use super::Body;
+use super::{Body, Target};
 
 impl Body<'_, '_> {
     /// The type that is written; what is wrong with it is reported. Names of locals may stand as indices.
@@ -46,6 +46,7 @@ impl Body<'_, '_> {
         if let [name] = path.names.as_slice()
             && let Some(built_in) = self.built_in(ty, &name.text, args)
         {
+            self.used(name.span, || Target::BuiltInType(name.text.clone()));
             return built_in;
         }
         let Some(id) = self.type_item(path) else { return Type::Error };
@@ -64,10 +65,17 @@ impl Body<'_, '_> {
         let at = self.at(path.span);
         let bound = path.names.first().and_then(|name| self.checker.names.find(self.module, &name.text));
         match (path.names.as_slice(), bound) {
-            ([_], Some(Bound::Item(item))) => Some(item.id),
-            ([_, name], Some(Bound::Module { module, .. })) => {
+            ([name], Some(Bound::Item(item))) => {
+                self.used(name.span, || Target::Item(item.id));
+                Some(item.id)
+            }
+            ([first, name], Some(Bound::Module { module, .. })) => {
+                self.used(first.span, || Target::Module(module));
                 match names::exported(self.checker.modules, module, name, self.at(name.span)) {
-                    Ok(id) => Some(id),
+                    Ok(id) => {
+                        self.used(name.span, || Target::Item(id));
+                        Some(id)
+                    }
                     Err(diagnostic) => {
                         self.report(*diagnostic);
                         None

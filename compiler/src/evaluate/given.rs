@@ -28,7 +28,7 @@ impl Evaluator<'_> {
 
     /// Arguments whose names are no params of the applied module.
     pub(super) fn refuse_unknown_arguments(&mut self) {
-        let items = self.program.modules.first().map(|m| m.items.as_slice()).unwrap_or_default();
+        let items = self.program.modules.get(self.applied.0 as usize).map(|m| m.items.as_slice()).unwrap_or_default();
         let params = items.iter().filter_map(|item| match &**item {
             Item::Param(param) => Some(&*param.name),
             _ => None,

@@ -148,7 +148,7 @@ impl<'a> Evaluator<'a> {
 
     fn module_param(&mut self, instance: InstanceId, number: u32, param: &'a Param) -> Known {
         let (is_applied, site, arg) = match self.instances.get(instance.0) {
-            Some(i) => (i.module == ModuleId(0), i.site, i.args.get(&number).cloned()),
+            Some(i) => (i.module == self.applied, i.site, i.args.get(&number).cloned()),
             None => return Err(Stop::Reported),
         };
         let mut frame = Frame::new(instance);
@@ -254,7 +254,7 @@ impl<'a> Evaluator<'a> {
         name: &str,
         at: Location,
     ) -> Known {
-        if self.instances.get(instance.0).is_none_or(|i| i.module != ModuleId(0)) {
+        if self.instances.get(instance.0).is_none_or(|i| i.module != self.applied) {
             return Ok(Value::None);
         }
         let mut frame = Frame::new(instance);
