@@ -1,0 +1,100 @@
+//! Semantic tokens.
+
+use imgc_compiler::ide::structure::{Modifiers, TokenKind, tokens};
+
+use crate::world::main;
+
+fn painted(text: &str) -> Vec<(&str, TokenKind, Modifiers)> {
+    let found = tokens(&main(text), "main.imgc");
+    found.into_iter().map(|token| (&text[token.range], token.kind, token.modifiers)).collect()
+}
+
+fn kind_of(text: &str, word: &str) -> TokenKind {
+    let all = painted(text);
+    all.iter().find(|(found, ..)| *found == word).unwrap_or_else(|| panic!("{word} in {all:?}")).1
+}
+
+const PROGRAM: &str = r#"import "./lib.imgc" as base
+/// Doc.
+param size: Size = 4GiB
+@deprecated("use b")
+let old = 1
+recipe greet(who: String, target: base.Target) {
+  let line = "hi \{who}\n"
+  for name, index in ["a"] {
+    sh "x" { script = "echo \{name}", timeout = 5m }
+  }
+  match platform { linux/* => { use apt.install([line]) } _ => {} }
+}
+image web {
+  from = rootfs.debian(suite: "bookworm")
+  use greet(who: "me", target: old.map(each => each + 1))
+}
+output box = disk.image(web, size: size, format: qcow2)
+"#;
+
+#[test]
+fn words_are_what_they_mean() {
+    let expected = [
+        ("import", TokenKind::Keyword),
+        ("base", TokenKind::Namespace),
+        ("/// Doc.", TokenKind::Comment),
+        ("size", TokenKind::Parameter),
+        ("Size", TokenKind::Type),
+        ("4GiB", TokenKind::Number),
+        ("deprecated", TokenKind::Decorator),
+        ("old", TokenKind::Variable),
+        ("greet", TokenKind::Function),
+        ("who", TokenKind::Parameter),
+        ("Target", TokenKind::Type),
+        ("line", TokenKind::Variable),
+        ("\\{", TokenKind::Escape),
+        ("name", TokenKind::Variable),
+        ("in", TokenKind::Keyword),
+        ("sh", TokenKind::Macro),
+        ("script", TokenKind::Property),
+        ("platform", TokenKind::Variable),
+        ("linux/*", TokenKind::EnumMember),
+        ("apt", TokenKind::Namespace),
+        ("install", TokenKind::Function),
+        ("web", TokenKind::Class),
+        ("rootfs", TokenKind::Namespace),
+        ("debian", TokenKind::Function),
+        ("suite", TokenKind::Parameter),
+        ("map", TokenKind::Method),
+        ("each", TokenKind::Parameter),
+        ("+", TokenKind::Operator),
+        ("qcow2", TokenKind::EnumMember),
+    ];
+    for (word, kind) in expected {
+        assert_eq!(kind_of(PROGRAM, word), kind, "{word}");
+    }
+}
+
+#[test]
+fn modifiers_say_what_else_is_true() {
+    let all = painted(PROGRAM);
+    let of = |word: &str| all.iter().filter(|(found, ..)| *found == word).map(|token| token.2).collect::<Vec<_>>();
+    assert!(of("/// Doc.")[0].documentation);
+    assert!(of("old").iter().all(|modifiers| modifiers.deprecated));
+    assert_eq!(of("greet").iter().map(|m| m.declaration).collect::<Vec<_>>(), [true, false]);
+    assert!(of("rootfs")[0].default_library && of("sh")[0].default_library);
+    assert_eq!(Modifiers { documentation: true, deprecated: true, ..Modifiers::default() }.bits(), 0b1010);
+}
+
+#[test]
+fn tokens_stay_in_their_line_and_out_of_each_other() {
+    for (path, text) in crate::modules() {
+        // Also cut off anywhere: nothing may be painted twice or out of the text.
+        for cut in [text.len(), text.len() / 2, text.len() / 3] {
+            let Some(text) = text.get(..cut) else { continue };
+            let mut end = 0;
+            for token in tokens(&main(text), "main.imgc") {
+                let part = &text[token.range.clone()];
+                assert!(token.range.start >= end && !part.is_empty(), "{}: {token:?} {part:?}", path.display());
+                assert!(!part.contains('\n'), "{}: {part:?}", path.display());
+                end = token.range.end;
+            }
+        }
+    }
+}
