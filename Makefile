@@ -5,6 +5,7 @@ SHELL := /bin/sh
 IMGC := target/release/imgc
 # How long programs are changed at random: the compiler must not panic, hang or lose a byte.
 FUZZ_SECONDS := 120
+FUZZ_SEED := 1
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 ifdef CI
 export NEXTEST_PROFILE := ci
@@ -30,10 +31,11 @@ ifdef NEXTEST
 else
 	cargo test --workspace --locked --no-fail-fast
 endif
+	$(MAKE) fuzz
 
-## Programs changed at random: finds what the formatter does not settle on, so it is not part of the tests yet.
+## Programs changed at random, for two minutes; part of `make test`.
 fuzz: toolchain
-	cargo run --quiet --locked -p imgc-fuzz -- $(FUZZ_SECONDS)
+	cargo run --quiet --locked -p imgc-fuzz -- $(FUZZ_SECONDS) $(FUZZ_SEED)
 
 ## What takes too long for every run: a guest under emulation, edited and resumed; the oracle of explanations.
 test-long: toolchain

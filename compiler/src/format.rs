@@ -15,38 +15,57 @@ mod node;
 /// Rounds after which a layout is taken as it is; all but a few texts with comments in odd places need one.
 const MAX_ROUNDS: usize = 8;
 
-/// The text of a module as it should be written. Formatting the result again changes nothing.
+/// The text of a module as it should be written. Formatting the result again changes nothing, whatever the text is: where
+/// no layout settles, or where a layout would give other faults than the text has, the text stays as it is.
 pub fn format(parsed: &Parsed) -> String {
-    stacker::maybe_grow(32 << 20, 64 << 20, || {
-        let mut text = once(parsed);
-        // A comment that moved to another place may stand differently there.
-        for _ in 1..MAX_ROUNDS {
-            let again = once(&parse(&text, ModuleId::default()));
-            if again == text {
-                break;
-            }
-            text = again;
+    stacker::maybe_grow(32 << 20, 64 << 20, || settled(parsed).unwrap_or_else(|| parsed.tree.text.to_string()))
+}
+
+/// The first layout that lays itself out as it is.
+fn settled(parsed: &Parsed) -> Option<String> {
+    let mut text = once(parsed);
+    // A comment that moved to another place may stand differently there.
+    for _ in 0..MAX_ROUNDS {
+        let again = parse(&text, ModuleId::default());
+        if codes(&again) != codes(parsed) {
+            return None;
         }
-        text
-    })
+        let next = once(&again);
+        if next == text {
+            return Some(text);
+        }
+        text = next;
+    }
+    None
+}
+
+/// What is wrong with a text, in source order.
+fn codes(parsed: &Parsed) -> Vec<&'static str> {
+    parsed.diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
 }
 
 fn once(parsed: &Parsed) -> String {
     let tree = &parsed.tree;
     let faulty: BTreeSet<u32> = parsed.diagnostics.iter().map(|diagnostic| diagnostic.primary.at.item).collect();
     let mut file = File { printer: Printer::default(), line: Vec::new(), blank: false, before: None };
-    let mut end = 0;
+    let (mut end, mut last) = (0, false);
     for (position, (root, start)) in tree.roots().zip(&tree.starts).enumerate() {
         let start = *start as usize;
         let broken = tree.pieces.get(position).is_none_or(|piece| piece.broken)
             || u32::try_from(position).is_ok_and(|position| faulty.contains(&position));
         file.gap(slice(&tree.text, end..start), Some(Standing { small: is_small(root), broken }));
         file.item(root, broken);
+        last = broken;
         end = start + root.end() as usize;
     }
     file.gap(slice(&tree.text, end..tree.text.len()), None);
     file.end_line();
-    file.printer.finish()
+    let mut text = file.printer.finish();
+    if last && end == tree.text.len() {
+        // A text that is never closed goes to the end of the file: a line end more would be part of it.
+        text.pop();
+    }
+    text
 }
 
 /// What counts about an item for the lines around it.
@@ -81,7 +100,7 @@ impl File {
         let same_line = !all.iter().any(|token| token.kind == TokenKind::Blank && token.text.contains('\n'));
         let broken = self.before.is_some_and(|before| before.broken) || next.is_some_and(|next| next.broken);
         if same_line && broken && self.before.is_some() && next.is_some() {
-            self.line.push(Doc::text(" "));
+            self.line.push(Doc::text(gap));
             self.before = next;
             return;
         }
