@@ -37,10 +37,10 @@ endif
 fuzz: toolchain
 	cargo run --quiet --locked -p imgc-fuzz -- $(FUZZ_SECONDS) $(FUZZ_SEED)
 
-## What takes too long for every run: a guest under emulation, edited and resumed; the oracle of explanations.
+## What takes too long for every run: a guest under emulation, edited and resumed.
 test-long: toolchain
 	@scripts/setup.sh test
-	cargo test --locked -p imgc --test qemu --test oracle -- --ignored --nocapture
+	cargo test --locked -p imgc --test qemu -- --ignored --nocapture
 
 ## Format, lints, documentation: warnings are errors.
 check: toolchain

@@ -324,6 +324,9 @@ pub(crate) struct ShellArgs {
     /// As it stood before the step
     #[arg(long)]
     pub(crate) before: bool,
+    /// As it stood when the step failed: what `apply --on-error keep` kept its machine as
+    #[arg(long, value_name = "NAME", conflicts_with = "before")]
+    pub(crate) parked: Option<String>,
     /// Who runs it, instead of the step's user
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,

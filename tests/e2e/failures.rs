@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::bed::{Bed, Running, Who, as_root, free_port, has, is_root, lacking, must, run, within};
 
-const BOX: &str = "  from = rootfs.scratch()\n  copy \"shell\" { src = file(\"./busybox\"), dest = \"/bin/sh\", mode = 0o755 }\n  copy \"tools\" { src = file(\"./busybox\"), dest = \"/bin/busybox\", mode = 0o755 }\n";
+/// An image's first lines: nothing but busybox.
+pub(crate) const BOX: &str = "  from = rootfs.scratch()\n  copy \"shell\" { src = file(\"./busybox\"), dest = \"/bin/sh\", mode = 0o755 }\n  copy \"tools\" { src = file(\"./busybox\"), dest = \"/bin/busybox\", mode = 0o755 }\n";
 
 /// A program on busybox with these statements.
 pub(crate) fn boxed(statements: &str) -> String {

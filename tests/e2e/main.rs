@@ -15,6 +15,8 @@ mod cleanup;
 mod engines;
 mod failures;
 mod inside;
+mod keeping;
+mod limits;
 mod machine;
 mod mirrors;
 mod repeat;

@@ -76,6 +76,38 @@ fn a_flood_of_output_is_in_the_log_to_the_last_byte() {
     assert_eq!(log(&bed).len(), BYTES);
 }
 
+/// The most memory that a process used so far, in KiB, as the kernel counts it.
+fn peak(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
+}
+
+#[test]
+fn a_gigabyte_of_output_takes_neither_memory_nor_the_disk() {
+    const BYTES: usize = 1 << 30;
+    let bed = Bed::new(Who::Root);
+    let line = "a long line of output, ".repeat(40);
+    let script = format!("/bin/busybox yes '{line}' | /bin/busybox head -c {BYTES}; echo; echo the end");
+    let package = bed.package("p", &boxed(&format!("  sh \"unruly\" {{ script = \"{script}\", network = false }}")));
+    let mut command = bed.imgc(&["apply", package.to_str().expect("UTF-8")]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("imgc");
+    let mut most = 0;
+    let status = loop {
+        most = most.max(peak(child.id()).unwrap_or_default());
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(status.success());
+    assert!((1..256 << 10).contains(&most), "{most} KiB");
+    let log = log(&bed);
+    assert!(log.len() < (64 << 20) + (64 << 10), "{}", log.len());
+    let end = String::from_utf8_lossy(&log[log.len() - (32 << 10)..]).into_owned();
+    assert!(end.ends_with("\nthe end\n"), "{end}");
+    assert!(end.contains("bytes are left out here"), "{end}");
+}
+
 /// The log of the step in the only run there was.
 fn log(bed: &Bed) -> Vec<u8> {
     let runs = fs::read_dir(bed.path("state/imgc/runs")).expect("runs").flatten();

@@ -34,21 +34,27 @@ pub(crate) fn run(args: &ShellArgs, cx: &Context) -> Outcome {
         Err(exit) => return Ok(exit),
     };
     let runtime = runtime()?;
-    let result = runtime.block_on(open_and_run(args, &session, compiled));
+    let result = runtime.block_on(open_and_run(args, &session, &places, compiled));
     session.save_stat_cache();
     // A thread may still wait for input that will never come.
     runtime.shutdown_background();
     result
 }
 
-async fn open_and_run(args: &ShellArgs, session: &Session, compiled: Compiled) -> Outcome {
+async fn open_and_run(args: &ShellArgs, session: &Session, places: &Places, compiled: Compiled) -> Outcome {
     let stop = Stop::new();
     let progress = Progress::new(session.terminal, Format::Human, false, &compiled.plan);
     let cx = session.circumstances(&stop.now, progress.sink());
     let Compiled { mut plan, sources, .. } = compiled;
     session.lock((&mut plan, &sources), (&LockMode::AddMissing, Unsaved::IsSaid), None, &cx).await?;
     let moment = if args.before { Moment::Before } else { Moment::After };
-    let opened = imgc_engine::open_at(&session.engine, &plan, &args.address, moment, &cx).await;
+    let opened = match &args.parked {
+        Some(token) => {
+            let parked = (places.runs.as_path(), token.as_str());
+            imgc_engine::open_parked(&session.engine, &plan, &args.address, parked, &cx).await
+        }
+        None => imgc_engine::open_at(&session.engine, &plan, &args.address, moment, &cx).await,
+    };
     let opened = opened.map_err(|error| session.engine_failure(&plan, &sources, &error))?;
     progress.finish();
     tell(args, &plan.node(opened.node).address.0, session);
@@ -61,7 +67,11 @@ async fn open_and_run(args: &ShellArgs, session: &Session, compiled: Compiled) -
 /// Says where one is, where somebody reads it.
 fn tell(args: &ShellArgs, address: &str, session: &Session) {
     if args.command.is_empty() && std::io::stdin().is_terminal() {
-        let moment = if args.before { "before" } else { "after" };
+        let moment = match &args.parked {
+            Some(_) => "in which it failed,",
+            None if args.before => "before",
+            None => "after",
+        };
         session.terminal.note(format_args!(
             "a copy of the machine {moment} {address}; `exit` leaves it, and nothing of it is kept"
         ));

@@ -29,13 +29,13 @@ pub(crate) fn node(terminal: &Terminal, plan: &Plan, sources: &Sources, failure:
     }
     if let Work::Step(_) = plan.node(failure.node).work {
         let address = failure.address.0.replace('\'', "'\\''");
-        terminal.err(format_args!(
-            "  {} imgc shell --before '{address}'",
-            paint(color, Style::Bold, "a shell where it failed:")
-        ));
-    }
-    if let Some(parked) = &failure.parked {
-        terminal.err(format_args!("  {} {parked}", paint(color, Style::Bold, "its machine was kept:")));
+        let say = |what: &str, how: &str| {
+            terminal.err(format_args!("  {} imgc shell {how} '{address}'", paint(color, Style::Bold, what)));
+        };
+        say("a shell where it began:", "--before");
+        if let Some(token) = &failure.parked {
+            say("its machine was kept, until the next apply or `imgc clean`:", &format!("--parked {token}"));
+        }
     }
 }
 

@@ -55,6 +55,12 @@ pub trait Backend: Send + Sync {
     /// Takes up a journalled effect of a run that died: adopts or destroys it. May be called again after it did.
     async fn recover(&self, effect: &Effect, cx: &Cx) -> Result<Recovered, BackendError>;
 
+    /// What a parked machine of a run that ended left, where that is a tree at rest: a machine that is opened on it
+    /// stands as that one stood. None where the effect is anything else.
+    fn parked(&self, _effect: &Effect) -> Option<Layer> {
+        None
+    }
+
     /// The bytes that a layer alone keeps in the store, for budgets and `imgc cache ls`; zero if unknown.
     fn layer_size(&self, layer: &Layer) -> u64;
 

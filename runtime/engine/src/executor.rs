@@ -249,10 +249,20 @@ fn nowhere() -> BackendError {
 
 async fn step(steps: &dyn StepRunner, open: &mut Open, job: StepJob<'_>, cx: &Cx) -> Result<(), BackendError> {
     let channel = open.machine.channel(cx).await?;
+    step_on(steps, job.node, channel, cx).await
+}
+
+/// Runs a step over a channel; its output goes where its node's does.
+pub(crate) async fn step_on(
+    steps: &dyn StepRunner,
+    node: &Node,
+    channel: &mut dyn Channel,
+    cx: &Cx,
+) -> Result<(), BackendError> {
     let output = |stream: Stream, bytes: &[u8]| {
         if let Some(node) = cx.node {
             cx.events.send(Event::Output { node, stream, bytes: bytes.to_owned() });
         }
     };
-    steps.run(job.node, channel, cx, &output).await
+    steps.run(node, channel, cx, &output).await
 }

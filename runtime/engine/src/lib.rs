@@ -47,7 +47,7 @@ pub use executor::{
 pub use explain::{Cause, Explanation};
 pub use forecast::{Forecast, NodeForecast, Standing, forecast};
 pub use lock::{LockChange, LockMode, lock_sources};
-pub use open::{Moment, Opened, open_at};
+pub use open::{Moment, Opened, open_at, open_parked};
 pub use outputs::Placed;
 pub use resources::Limits;
 pub use run::Run;

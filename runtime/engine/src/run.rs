@@ -94,6 +94,8 @@ pub(crate) struct Logs(Arc<Mutex<BTreeMap<NodeId, Log>>>);
 
 struct Log {
     file: Option<File>,
+    /// How much output there was, whether it is in the file or not.
+    written: u64,
     tail: Tail,
 }
 
@@ -122,21 +124,61 @@ impl Logs {
         match event {
             Event::Started { node, address } => {
                 let file = run.and_then(|run| File::create(run.log_path(address)).ok());
-                logs.insert(*node, Log { file, tail: Tail::default() });
+                logs.insert(*node, Log { file, written: 0, tail: Tail::default() });
             }
             Event::Output { node, bytes, .. } => {
                 let Some(log) = logs.get_mut(node) else { return };
                 log.tail.push(bytes);
-                // A log that cannot be written must not fail the step: its output still reaches the terminal.
-                if let Some(file) = &mut log.file
-                    && file.write_all(bytes).is_err()
-                {
-                    log.file = None;
+                log.write(bytes);
+            }
+            Event::Failed { node, .. } => {
+                if let Some(log) = logs.get_mut(node) {
+                    log.end();
                 }
             }
-            Event::Finished { node, .. } => drop(logs.remove(node)),
-            Event::Failed { .. } | Event::Cached { .. } | Event::Note { .. } => {}
+            Event::Finished { node, .. } => {
+                if let Some(mut log) = logs.remove(node) {
+                    log.end();
+                }
+            }
+            Event::Cached { .. } | Event::Note { .. } => {}
         }
+    }
+}
+
+/// So many bytes of a step's output are in its log, and then its last lines: one that never stops talking must not fill
+/// the disk.
+const LONGEST_LOG: u64 = 64 << 20;
+
+impl Log {
+    fn write(&mut self, bytes: &[u8]) {
+        let room = usize::try_from(LONGEST_LOG.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        self.written += bytes.len() as u64;
+        let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        // A log that cannot be written must not fail the step: its output still reaches the terminal.
+        if let Some(file) = &mut self.file
+            && file.write_all(bytes).is_err()
+        {
+            self.file = None;
+        }
+    }
+
+    /// Says what is left out, if anything, and how it ended.
+    fn end(&mut self) {
+        let left_out = self.written.saturating_sub(LONGEST_LOG);
+        if left_out == 0 {
+            return;
+        }
+        if let Some(mut file) = self.file.take() {
+            let tail = self.tail.0.get(self.tail.0.len().saturating_sub(Tail::LIMIT)..).unwrap_or_default();
+            let shown = left_out.min(tail.len() as u64);
+            let between = format!("\n[imgc: {} bytes are left out here]\n", left_out - shown);
+            let from = tail.len() - usize::try_from(shown).unwrap_or(tail.len());
+            // As above: what cannot be written is not worth a failure.
+            let _ =
+                file.write_all(between.as_bytes()).and_then(|()| file.write_all(tail.get(from..).unwrap_or_default()));
+        }
+        self.written = 0;
     }
 }
 

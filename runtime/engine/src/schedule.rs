@@ -352,7 +352,9 @@ impl Schedule {
             {
                 task::keep(&shared, node, fingerprint, machine.as_mut()).await;
             }
-            let closed = machine.end(how, &shared.cx).await;
+            // As the step that failed: what is parked is searched for the secrets that this one asked for.
+            let cx = failure.as_ref().map_or_else(|| shared.cx.clone(), |failure| shared.cx.for_node(failure.node));
+            let closed = machine.end(how, &cx).await;
             End::Closed(number, Box::new(Parting { held, closed, failure }))
         });
     }

@@ -128,6 +128,18 @@ impl Store {
         }
     }
 
+    /// Removes a tree unless an entry needs it, or anyone shares the store; whether it did.
+    pub fn remove_tree_unneeded(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let Some(_exclusive) = self.try_exclusive()? else { return Ok(false) };
+        let path = self.layout().tree(digest);
+        let is_needed = self.all_entries()?.iter().any(|entry| entry.refs.contains(digest));
+        if is_needed || !path.exists() {
+            return Ok(false);
+        }
+        self.remove_by_rename(&path)?;
+        Ok(true)
+    }
+
     /// Takes out what is cheapest to make again for the bytes it frees, the longest unused first among equals, until
     /// the store fits in `budget` bytes. Never takes entries of `keep` or what they need. What is set aside as damaged
     /// and what no entry needs goes first.

@@ -10,7 +10,7 @@ use imgc_plan::{Locked, Node, Value};
 use imgc_store::Store;
 
 use crate::machine::RootfsMachine;
-use crate::{artifact, enter, errors, find, keeper, source};
+use crate::{artifact, enter, errors, find, keeper, park, source};
 
 /// The backend's name in plans and layers.
 pub(crate) const NAME: &str = "rootfs";
@@ -154,11 +154,17 @@ impl Backend for Rootfs {
         tokio::task::spawn_blocking(make).await.map_err(errors::panicked)?
     }
 
-    /// Nothing of this backend outlives a run but keepers, for the moment in which they clean up, and scratch, which
-    /// they and the store's sweep remove.
+    /// Nothing of this backend outlives a run but parked trees; keepers, for the moment in which they clean up; and
+    /// scratch, which they and the store's sweep remove.
     async fn recover(&self, effect: &Effect, _cx: &Cx) -> Result<Recovered, BackendError> {
-        let effect = effect.clone();
-        tokio::task::spawn_blocking(move || keeper::recover(&effect)).await.map_err(errors::panicked)?
+        let (store, effect) = (Arc::clone(&self.store), effect.clone());
+        let recover =
+            move || if park::is_one(&effect) { park::recover(&store, &effect) } else { keeper::recover(&effect) };
+        tokio::task::spawn_blocking(recover).await.map_err(errors::panicked)?
+    }
+
+    fn parked(&self, effect: &Effect) -> Option<Layer> {
+        park::layer(effect)
     }
 
     fn layer_size(&self, layer: &Layer) -> u64 {

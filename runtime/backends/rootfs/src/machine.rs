@@ -19,7 +19,7 @@ use crate::leaks::{self, Leak};
 use crate::protocol::{Network, Overlay, Reply, Root, Run, Streams};
 use crate::space::Space;
 use crate::translator::Tool;
-use crate::{attributes, environment, errors, materialize, overlay, put, volatile};
+use crate::{attributes, environment, errors, materialize, overlay, park, put, volatile};
 
 /// How many directories an overlay may lie on before they are flattened into one.
 const LONGEST_CHAIN: usize = 100;
@@ -240,15 +240,33 @@ impl Machine for RootfsMachine {
         Ok(self.layer.clone())
     }
 
-    async fn close(self: Box<Self>, how: Close, _cx: &Cx) -> Result<Closed, BackendError> {
-        let Self { keeper, ground, .. } = *self;
-        if let Some(keeper) = keeper {
+    async fn close(mut self: Box<Self>, how: Close, cx: &Cx) -> Result<Closed, BackendError> {
+        if let Some(keeper) = self.keeper.take() {
             keeper.leave().await;
         }
+        let closed = match how {
+            Close::Discard | Close::ShutDown => Closed::Gone,
+            Close::Park => self.park(cx).await,
+        };
         // Removing many files takes a while.
+        let ground = self.ground.take();
         tokio::task::spawn_blocking(move || drop(ground)).await.map_err(errors::panicked)?;
-        match how {
-            Close::Discard | Close::ShutDown | Close::Park => Ok(Closed::Gone),
+        Ok(closed)
+    }
+}
+
+impl RootfsMachine {
+    /// Keeps the tree as it stands. What cannot be kept, such as one with a secret in it, is said and thrown away.
+    async fn park(&mut self, cx: &Cx) -> Closed {
+        let (below, needles) = (self.layer.clone(), cx.needles());
+        let keep = || self.blocking(move |ground| ground.commit(&needles).map(|(top, _)| top));
+        match park::park(&below, cx, keep).await {
+            Ok(token) => Closed::Parked(token),
+            Err(error) => {
+                let cx = Cx { node: None, ..cx.clone() };
+                cx.note(format!("the tree in which the step failed is not kept: {error}"));
+                Closed::Gone
+            }
         }
     }
 }

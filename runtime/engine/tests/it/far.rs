@@ -157,6 +157,29 @@ async fn a_machine_opens_where_a_step_began_or_ended() {
 }
 
 #[tokio::test]
+async fn a_machine_opens_where_no_layer_is_once_its_steps_ran_again() {
+    let (bed, cloud) = Bed::remote(CommitCost::Dear);
+    let plan = plan(&five());
+    bed.apply(&plan, &Options::default()).await.unwrap();
+    bed.ran();
+    // Only the source and the last step have layers.
+    for (moment, again) in [(Moment::Before, &["i0/do \"s0\""][..]), (Moment::After, &["i0/do \"s0\"", "i0/do \"s1\""])]
+    {
+        bed.events.lock().unwrap().clear();
+        let opened = open_at(&bed.engine, &plan, "i0/do \"s1\"", moment, &bed.cx()).await.unwrap();
+        assert_eq!(bed.ran(), again);
+        let said = format!("{:?}", bed.events.lock().unwrap());
+        assert_eq!(said.matches("runs again").count(), again.len(), "{said}");
+        opened.machine.close(imgc_backend::Close::Discard, &bed.cx()).await.unwrap();
+    }
+    // One that fails leaves no machine.
+    let failing = crate::bed::plan(&one(vec![Do::of("a"), Do::of("fail 1"), Do::of("c")]));
+    let error = open_at(&bed.engine, &failing, "i0/do \"s1\"", Moment::After, &bed.cx()).await.err().unwrap();
+    assert!(error.to_string().contains("s1"), "{error}");
+    assert!(cloud.machines.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn the_end_of_a_run_is_known_from_the_last_one() {
     let (bed, _) = Bed::remote(CommitCost::Free);
     let steps = vec![Do::taking("a", 100), Do::taking("b", 100)];
