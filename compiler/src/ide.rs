@@ -250,6 +250,11 @@ pub struct Lens {
     pub address: String,
 }
 
+/// Words that no name can be.
+fn reserved_words() -> [&'static str; 12] {
+    rename::RESERVED
+}
+
 /// What is known of the name at an offset of a module; `pins` gives what the source at an address is pinned to.
 pub fn hover(analysis: &Analysis, path: &str, offset: usize, pins: &dyn Fn(&str) -> Option<String>) -> Option<Hover> {
     names::hover(&View::of(analysis), path, offset, pins)

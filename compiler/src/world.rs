@@ -15,6 +15,11 @@ pub trait World {
     /// What stands at a path; cheap, for `check`. Links are followed inside the package.
     fn find(&self, path: &str) -> Result<Found, WorldError>;
 
+    /// What stands directly in a directory, by name; cheap, for completion. Nothing where it cannot be read.
+    fn list(&self, _path: &str) -> Vec<(String, Found)> {
+        Vec::new()
+    }
+
     /// A file with its digest. Only asked when a plan is made.
     fn file(&self, path: &str) -> Result<FileRef, WorldError>;
 

@@ -19,12 +19,13 @@ pub(super) struct View<'a> {
     pub(super) modules: &'a Modules,
     pub(super) names: &'a Names,
     pub(super) program: &'a Program,
+    analysis: &'a Analysis,
 }
 
 impl<'a> View<'a> {
     /// The parts of an analysis.
     pub(super) fn of(analysis: &'a Analysis) -> Self {
-        Self { modules: analysis.modules(), names: analysis.names(), program: analysis.program() }
+        Self { modules: analysis.modules(), names: analysis.names(), program: analysis.program(), analysis }
     }
 
     /// The module at a path.
@@ -56,8 +57,8 @@ impl<'a> View<'a> {
 
     /// The type of the expression that stands exactly there.
     pub(super) fn type_at(&self, at: &Location) -> Option<Type> {
-        let _ = at;
-        None
+        let item = ItemId { module: at.module, item: at.item };
+        self.analysis.index(item)?.type_at(at.span).cloned()
     }
 
     /// The item that an offset is in, or that ends right before it, with the offset in it.

@@ -23,8 +23,8 @@ use crate::types::{FormatIndex, ItemId, Pattern, PlatformIndex, Type};
 use super::Access;
 use super::view::{View, checked_params, params_of};
 
-pub(super) use resolve::{Callee, Declared, declared_fields, declared_of};
-pub(super) use values::{element, in_list, record_in};
+pub(super) use resolve::{Callee, Declared, declared_fields, declared_of, members_of};
+pub(super) use values::{in_list, record_in};
 
 /// What a name means.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +76,6 @@ pub(super) struct Local {
     pub(super) name: Arc<str>,
     pub(super) target: Target,
     pub(super) ty: Type,
-    pub(super) span: Span,
 }
 
 /// What may be written at a place.
@@ -102,6 +101,8 @@ pub(super) enum Spot {
     Pattern(Option<Type>),
     /// Inside a text literal.
     Text(TextSpot),
+    /// What is imported.
+    ImportFrom,
     /// A module of the standard library, behind `import std.`.
     StdModule,
     /// An item of the module that a list of names is imported from.
@@ -126,6 +127,7 @@ pub(super) enum TextSpot {
 /// Which items of a module are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
+    Any,
     Value,
     Step,
     Recipe,
@@ -145,6 +147,8 @@ pub(super) struct Call<'w> {
     pub(super) callee: Callee,
     /// In brackets; fields of steps are none.
     pub(super) args: &'w [ast::Arg],
+    /// Of a step.
+    pub(super) fields: &'w [FieldInit],
     /// The whole.
     pub(super) span: Span,
     /// After the name of what is called.
@@ -159,7 +163,13 @@ pub(super) trait Sink {
     fn inferred(&mut self, _name: &Name, _ty: &Type) {}
     /// A place where something may be written.
     fn spot(&mut self, _span: Span, _around: Around<'_>, _spot: &mut dyn FnMut() -> Spot) {}
-    /// A call of something with arguments.
+    /// An expression and what is asked of it, before its parts.
+    fn expr(&mut self, _value: &ast::Expr, _want: Option<&Type>, _around: Around<'_>) {}
+    /// The statements of a block, before their parts.
+    fn block(&mut self, _statements: &[Statement], _around: Around<'_>) {}
+    /// A literal of a record with the fields that it may have.
+    fn record(&mut self, _declared: &[Declared], _fields: &[FieldInit], _span: Span) {}
+    /// A call of something with arguments, or a step.
     fn call(&mut self, _call: &Call<'_>) {}
 }
 
@@ -212,6 +222,11 @@ impl<'w> Walk<'w, '_> {
         self.sink.spot(span, around, &mut spot);
     }
 
+    fn block(&mut self, statements: &[Statement]) {
+        let around = Around { locals: &self.locals, platforms: self.platforms.as_deref() };
+        self.sink.block(statements, around);
+    }
+
     fn used(&mut self, name: &Name, target: &Target, access: Access) {
         if !name.text.is_empty() {
             let local = self.locals.iter().rev().find(|local| local.target == *target);
@@ -228,7 +243,7 @@ impl<'w> Walk<'w, '_> {
 
     fn bind(&mut self, name: &Name, target: Target, ty: Type) {
         self.spot(name.span, || Spot::Binding);
-        self.locals.push(Local { name: name.text.clone(), target: target.clone(), ty, span: name.span });
+        self.locals.push(Local { name: name.text.clone(), target: target.clone(), ty });
         self.used(name, &target, Access::Write);
     }
 
@@ -315,6 +330,7 @@ impl<'w> Walk<'w, '_> {
         }
         let platforms = known.or_else(|| Some(platforms_of(&self.type_of(from?)?)));
         self.platforms = Some(platforms.unwrap_or_else(|| vec![Pattern::ANY]));
+        self.block(body);
         self.scoped(|this| {
             let rest = body.iter().filter(|statement| !matches!(statement.kind, StatementKind::Field(_)));
             rest.for_each(|statement| this.statement(statement, &open));
@@ -338,7 +354,7 @@ impl<'w> Walk<'w, '_> {
         match &import.from {
             ImportFrom::Std(path) => {
                 for (number, name) in path.names.iter().enumerate() {
-                    self.spot(name.span, || if number == 0 { Spot::Binding } else { Spot::StdModule });
+                    self.spot(name.span, || if number == 0 { Spot::ImportFrom } else { Spot::StdModule });
                 }
                 if let (Some(name), Some(_), true) = (path.names.last(), target, path.names.len() > 1) {
                     self.used(name, &Target::Import(self.id), Access::Read);
@@ -432,7 +448,7 @@ impl<'w> Walk<'w, '_> {
         if is_named {
             self.bind(&param.name, target, ty);
         } else {
-            let local = Local { name: param.name.text.clone(), target, ty, span: param.name.span };
+            let local = Local { name: param.name.text.clone(), target, ty };
             self.locals.push(local);
         }
         param.predicate.iter().for_each(|predicate| self.expr(predicate, Some(&Type::Bool)));
@@ -461,6 +477,7 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn statements(&mut self, statements: &[Statement]) {
+        self.block(statements);
         self.scoped(|this| statements.iter().for_each(|statement| this.statement(statement, &[])));
     }
 
@@ -474,7 +491,7 @@ impl<'w> Walk<'w, '_> {
                 self.step_fields(found, fields);
                 if let Some(of) = found {
                     let callee = Callee::Item(of);
-                    self.sink.call(&Call { callee, args: &[], span: statement.span, open: kind.span.end });
+                    self.sink.call(&Call { callee, args: &[], fields, span: statement.span, open: kind.span.end });
                 }
             }
             StatementKind::Field(field) => {
@@ -487,7 +504,8 @@ impl<'w> Walk<'w, '_> {
                 let callee = found.map(Callee::Item);
                 self.arguments(callee.as_ref(), args);
                 if let Some(callee) = callee {
-                    self.sink.call(&Call { callee, args, span: statement.span, open: recipe.span.end });
+                    let open = recipe.span.end;
+                    self.sink.call(&Call { callee, args, fields: &[], span: statement.span, open });
                 }
             }
             StatementKind::Let(value) => {

@@ -8,10 +8,12 @@ use crate::types::Type;
 use super::super::Access;
 use super::resolve::{Base, Callee, Declared, declared_fields};
 use super::values::{element, entry, in_list, is_map, record_in};
-use super::{Call, Spot, Target, TextSpot, Walk};
+use super::{Around, Call, Spot, Target, TextSpot, Walk};
 
 impl Walk<'_, '_> {
     pub(super) fn expr(&mut self, value: &Expr, want: Option<&Type>) {
+        let around = Around { locals: &self.locals, platforms: self.platforms.as_deref() };
+        self.sink.expr(value, want, around);
         match &value.kind {
             ExprKind::None
             | ExprKind::Bool(_)
@@ -27,11 +29,15 @@ impl Walk<'_, '_> {
                     self.expr(&part.value, if part.spread { want } else { inner });
                 }
             }
-            ExprKind::Record { spreads, fields } => self.record(spreads, fields, want),
+            ExprKind::Record { spreads, fields } => self.record(spreads, fields, value, want),
             ExprKind::Map { spreads, entries } => {
                 spreads.iter().for_each(|spread| self.expr(spread, want));
                 let (key, inner) = want.and_then(entry).unzip();
+                let record = want.and_then(record_in).map(|ty| declared_fields(self.view, ty)).unwrap_or_default();
                 for (one, other) in entries {
+                    if !record.is_empty() {
+                        self.spot(one.span, || Spot::Field(record.clone()));
+                    }
                     self.expr(one, key);
                     self.expr(other, inner);
                 }
@@ -101,13 +107,16 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn record(&mut self, spreads: &[Expr], fields: &[FieldInit], want: Option<&Type>) {
+    fn record(&mut self, spreads: &[Expr], fields: &[FieldInit], whole: &Expr, want: Option<&Type>) {
         spreads.iter().for_each(|spread| self.expr(spread, want));
         if let Some(map) = want.filter(|want| is_map(want)) {
             let inner = entry(map).map(|(_, value)| value);
             fields.iter().for_each(|field| self.expr(&field.value, inner));
         } else {
             let declared = want.and_then(record_in).map(|ty| declared_fields(self.view, ty)).unwrap_or_default();
+            if spreads.is_empty() {
+                self.sink.record(&declared, fields, whole.span);
+            }
             self.fields(&declared, fields);
         }
     }
@@ -170,7 +179,7 @@ impl Walk<'_, '_> {
             known => self.arguments(known.as_ref(), args),
         }
         if let Some(callee) = callee {
-            self.sink.call(&Call { callee, args, span: value.span, open });
+            self.sink.call(&Call { callee, args, fields: &[], span: value.span, open });
         }
     }
 

@@ -44,7 +44,7 @@ pub(in super::super) fn record_in(ty: &Type) -> Option<&Type> {
 }
 
 /// An element of a value that is run over.
-pub(in super::super) fn element(ty: &Type) -> Option<Type> {
+pub(super) fn element(ty: &Type) -> Option<Type> {
     match ty {
         Type::List(inner) | Type::Set(inner) | Type::Range(inner) => Some((**inner).clone()),
         _ => None,
