@@ -12,6 +12,7 @@
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
 #[path = "../e2e/bed.rs"]
 mod bed;
+mod breaking;
 mod failing;
 mod guests;
 mod resuming;

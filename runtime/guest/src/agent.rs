@@ -4,6 +4,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "an answer that does not belong is one case, whichever it is")]
 
+mod attach;
 mod client;
 mod transfer;
 

@@ -108,6 +108,11 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Option<Cause> {
         .or_else(|| silent(evidence))
 }
 
+/// Why nothing will go on in a guest, from its console alone.
+pub fn fatal(serial: &str) -> Option<Cause> {
+    serial::fatal(serial)
+}
+
 fn error_text(error: Option<&BackendError>) -> String {
     error.map(ToString::to_string).unwrap_or_default()
 }

@@ -100,6 +100,13 @@ pub(crate) fn fixed(
     line.0
 }
 
+/// The TPM of a machine: the program, and the socket that QEMU reaches it by. It begins anew with each boot from a layer.
+pub(crate) fn tpm() -> (Vec<String>, String) {
+    let control = format!("type=unixio,path={}", file::TPM);
+    let words = ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=.", "--ctrl", &control];
+    (words.iter().map(|&word| word.to_owned()).collect(), file::TPM.to_owned())
+}
+
 /// An accelerator as QEMU names it, and the processor that guests get where nothing else is said.
 pub(crate) fn accelerated(accelerator: Accelerator) -> (&'static str, &'static str) {
     match accelerator {
@@ -146,10 +153,14 @@ pub(crate) fn whole(
         line.option("-chardev", format!("socket,id=tpm,path={}", file::TPM));
     }
     line.option("-qmp", format!("unix:{},server=on,wait=off", file::QMP));
-    match machine.display {
-        Display::Vnc => line.option("-vnc", format!("unix:{}", file::VNC)),
-        Display::None => line.option("-display", "none"),
-    }
+    // A socket costs nothing until somebody looks, and a guest that is kept after a failure can be looked at.
+    line.option(
+        "-display",
+        match machine.display {
+            Display::Vnc => "vnc=127.0.0.1:0,to=999".to_owned(),
+            Display::None => format!("vnc=unix:{}", file::VNC),
+        },
+    );
     line.add(&["-S"]);
     if incoming {
         line.option("-incoming", "defer");

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use imgc_backend::BackendError;
@@ -25,6 +25,9 @@ const PARK: u8 = b'P';
 /// Tells the keeper to end its program and to leave the directory alone.
 const KILL: u8 = b'K';
 
+/// How long a program beside another may take until it listens.
+const READY: Duration = Duration::from_secs(20);
+
 /// What QEMU itself has to say, in the machine's directory.
 pub(crate) const LOG: &str = "qemu.log";
 
@@ -33,6 +36,9 @@ pub(crate) const LOG: &str = "qemu.log";
 struct Charge {
     /// The program and its arguments.
     argv: Vec<String>,
+    /// A program that it needs beside it, which listens on the socket named last, in the directory.
+    #[serde(default)]
+    beside: Option<(Vec<String>, String)>,
     /// Where it runs, and what is removed when imgc is gone.
     dir: PathBuf,
 }
@@ -47,7 +53,17 @@ pub(crate) struct Kept {
 impl Kept {
     /// Starts a program in a directory.
     pub(crate) fn start(argv: Vec<String>, dir: &Path) -> Result<Self, BackendError> {
-        let charge = Charge { argv, dir: dir.to_owned() };
+        Self::start_beside(argv, None, dir)
+    }
+
+    /// Starts a program in a directory, and before it another one that it needs: a command line, and the socket on which
+    /// that one listens when it is ready. It ends with the first.
+    pub(crate) fn start_beside(
+        argv: Vec<String>,
+        beside: Option<(Vec<String>, String)>,
+        dir: &Path,
+    ) -> Result<Self, BackendError> {
+        let charge = Charge { argv, beside, dir: dir.to_owned() };
         let spawn = || {
             let (reader, writer) = io::pipe()?;
             let keeper = tokio::process::Command::new("/proc/self/exe")
@@ -103,19 +119,62 @@ pub fn main() -> ExitCode {
     match keep(&charge) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let _ = std::fs::write(charge.dir.join(LOG), format!("{error}\n"));
+            let said = std::fs::read_to_string(charge.dir.join(LOG)).unwrap_or_default();
+            let _ = std::fs::write(charge.dir.join(LOG), format!("{said}{error}\n"));
             ExitCode::from(127)
         }
     }
 }
 
-fn keep(charge: &Charge) -> io::Result<u8> {
-    let (program, arguments) = charge.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let log = File::create(charge.dir.join(LOG))?;
+/// How a program ended, as shells say it: 128 and the signal's number where it was one.
+fn code(status: std::process::ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.signal().map_or_else(|| status.code().unwrap_or(1), |signal| 128 + signal);
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// Starts a program that says what it has to say to the log.
+fn spawn(argv: &[String], dir: &Path, log: &File) -> io::Result<Child> {
+    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(&charge.dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.args(arguments).current_dir(dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
     crate::sys::die_with_parent(&mut command);
-    let mut child = command.spawn().map_err(|error| io::Error::other(format!("cannot start {program}: {error}")))?;
+    command.spawn().map_err(|error| io::Error::other(format!("cannot start {program}: {error}")))
+}
+
+/// A program beside another: it ends when this value goes.
+struct Beside(Child);
+
+impl Beside {
+    /// Starts it, and waits until it listens.
+    fn start((argv, socket): &(Vec<String>, String), dir: &Path, log: &File) -> io::Result<Self> {
+        let mut beside = Self(spawn(argv, dir, log)?);
+        let until = std::time::Instant::now() + READY;
+        while !dir.join(socket).exists() {
+            let name = argv.first().map_or("", String::as_str);
+            if let Some(status) = beside.0.try_wait()? {
+                return Err(io::Error::other(format!("{name} ended with {status}")));
+            }
+            if std::time::Instant::now() > until {
+                return Err(io::Error::other(format!("{name} was not ready within {} s", READY.as_secs())));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(beside)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn keep(charge: &Charge) -> io::Result<u8> {
+    let log = File::create(charge.dir.join(LOG))?;
+    let _beside = charge.beside.as_ref().map(|beside| Beside::start(beside, &charge.dir, &log)).transpose()?;
+    let mut child = spawn(&charge.argv, &charge.dir, &log)?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
     let watched = pidfd_open(pid, PidfdFlags::empty())?;
     let mut alone = false;
@@ -134,7 +193,7 @@ fn keep(charge: &Charge) -> io::Result<u8> {
             if alone {
                 std::fs::remove_dir_all(&charge.dir)?;
             }
-            return Ok(u8::try_from(status.code().unwrap_or(137)).unwrap_or(1));
+            return Ok(code(status));
         }
         if of_owner && !alone {
             let mut byte = [0];

@@ -6,16 +6,16 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Output, Placement};
+use imgc_backend::{BackendError, Channel, Console, Cx, Exec, Exit, Output, Placement, Stream};
 use imgc_guest::agent::{Client, PORT};
 use imgc_guest_ssh::HostKeys;
 use imgc_plan::Platform;
 use tokio::net::UnixStream;
 
 use crate::command::file;
+use crate::failure::{self, Keeping, Moment, Tail};
 use crate::process::{Qemu, gone};
-use crate::record::Login;
-use crate::ssh;
+use crate::ssh::{self, Access};
 
 /// How long a running agent may take to answer. Emulation on a busy host takes seconds for what takes none.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -27,8 +27,12 @@ const FROZEN: Duration = Duration::from_secs(120);
 pub(crate) struct Link {
     pub(crate) qemu: Qemu,
     pub(crate) dir: PathBuf,
-    login: Login,
+    access: Access,
     platform: Platform,
+    /// Where what is left of a failure goes.
+    keeping: Keeping,
+    /// What the step at hand has shown so far.
+    moment: Moment,
     port: Option<u16>,
     /// What is known of the guest's host keys: the first is pinned.
     keys: HostKeys,
@@ -36,8 +40,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(qemu: Qemu, dir: PathBuf, login: Login, platform: Platform) -> Self {
-        Self { qemu, dir, login, platform, port: None, keys: HostKeys::default(), client: None }
+    pub(crate) fn new(qemu: Qemu, dir: PathBuf, access: Access, platform: Platform, keeping: Keeping) -> Self {
+        let (keys, moment) = (HostKeys::default(), Moment::default());
+        Self { qemu, dir, access, platform, keeping, moment, port: None, keys, client: None }
     }
 
     /// The port of this host that leads to the guest's SSH server.
@@ -45,17 +50,30 @@ impl Link {
         self.port
     }
 
+    /// How one gets into the guest.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Waits for a guest that boots, and brings it the agent.
     pub(crate) async fn after_boot(&mut self, cx: &Cx) -> Result<(), BackendError> {
         self.client = None;
         self.look_up_port().await?;
-        let port = self.port.ok_or_else(|| BackendError::Internal { message: "the guest has no port".to_owned() })?;
-        let bring = ssh::bring_agent(&self.login, &self.platform, &self.keys, port, cx);
+        let waited = self.access.login.timeout / 1000;
+        self.moment = Moment { waited: Some(waited), from: self.moment.from, output: String::new() };
+        let port = self.port.ok_or_else(|| BackendError::Program {
+            message: "the machine has no network card by which its SSH server could be reached".to_owned(),
+            help: Some("leave a card in `nics`".to_owned()),
+        })?;
+        let bring = ssh::bring_agent(&self.access, &self.platform, &self.keys, port, cx);
         tokio::select! {
             brought = bring => brought?,
             _ = self.qemu.kept.finished() => return Err(gone(&self.dir)),
+            () = failure::stopped(&self.dir, self.moment.from) => return Err(halted()),
         }
-        self.greet(cx).await
+        self.greet(cx).await?;
+        self.moment.waited = None;
+        Ok(())
     }
 
     /// Takes up the agent of a guest that was saved with it, and tells it what changed since.
@@ -99,28 +117,81 @@ fn no_agent() -> BackendError {
     BackendError::Disconnected { message: format!("the guest has no agent at {PORT}"), help: None }
 }
 
+/// The console said that nothing goes on; what it was is found there again.
+fn halted() -> BackendError {
+    BackendError::Disconnected { message: "the guest stopped".to_owned(), help: None }
+}
+
+impl Link {
+    /// Asks the guest something that is no step.
+    pub(crate) async fn ask(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
+        let client = self.client.as_mut().ok_or_else(no_agent)?;
+        let exit = tokio::select! {
+            exit = client.exec(exec, output, cx) => exit,
+            _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
+            () = failure::stopped(&self.dir, self.moment.from) => Err(halted()),
+        };
+        self.forget_lost(exit)
+    }
+
+    /// A client that lost its agent, or was given up in the midst of something, is of no more use.
+    fn forget_lost<T>(&mut self, result: Result<T, BackendError>) -> Result<T, BackendError> {
+        if matches!(result, Err(BackendError::Disconnected { .. } | BackendError::Environment { .. })) {
+            self.client = None;
+        }
+        result
+    }
+
+    fn begin(&mut self) {
+        self.moment = Moment { from: failure::console_size(&self.dir), ..Moment::default() };
+    }
+}
+
 #[async_trait::async_trait]
 impl Channel for Link {
     async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
+        self.begin();
+        let tail = Tail::default();
+        let both = |stream: Stream, bytes: &[u8]| {
+            tail.add(bytes);
+            output(stream, bytes);
+        };
+        let exit = self.ask(exec, &both, cx).await;
+        self.moment.output = tail.text();
+        exit
+    }
+
+    async fn attach(&mut self, exec: &Exec, console: Console<'_>, cx: &Cx) -> Result<Exit, BackendError> {
+        self.begin();
         let client = self.client.as_mut().ok_or_else(no_agent)?;
-        tokio::select! {
-            exit = client.exec(exec, output, cx) => exit,
+        let exit = tokio::select! {
+            exit = client.attach(exec, console, cx) => exit,
             _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
-        }
+        };
+        self.forget_lost(exit)
     }
 
     async fn put(&mut self, placement: &Placement, cx: &Cx) -> Result<(), BackendError> {
+        self.begin();
         let client = self.client.as_mut().ok_or_else(no_agent)?;
-        tokio::select! {
+        let put = tokio::select! {
             put = client.put(placement, cx) => put,
             _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
-        }
+            () = failure::stopped(&self.dir, self.moment.from) => Err(halted()),
+        };
+        self.forget_lost(put)
+    }
+
+    async fn explain(&mut self, error: BackendError, cx: &Cx) -> BackendError {
+        let (keeping, moment) = (self.keeping.clone(), std::mem::take(&mut self.moment));
+        failure::explained(self, &keeping, &moment, error, cx).await
     }
 
     async fn reconnect(&mut self, within: Duration, cx: &Cx) -> Result<(), BackendError> {
-        // Since nobody knows when the guest went, the old agent may answer still for a moment: whoever restarts it waits
-        // for that.
-        tokio::time::timeout(within, self.after_boot(cx)).await.map_err(|_| BackendError::Disconnected {
+        // Whoever restarts a guest knows when it went; an old agent may answer still for a moment.
+        self.moment.from = failure::console_size(&self.dir);
+        let back = tokio::time::timeout(within, self.after_boot(cx)).await;
+        back.map_err(|_| BackendError::Disconnected {
             message: format!("the guest did not come back within {}s", within.as_secs()),
             help: None,
         })?

@@ -13,11 +13,12 @@ use imgc_store::{Scratch, Store};
 
 use crate::command::{self, Image, Ram, file};
 use crate::detail::Detail;
+use crate::failure::Keeping;
 use crate::link::Link;
 use crate::memory::{self, Part};
 use crate::process::Qemu;
 use crate::shape::Shape;
-use crate::{errors, images, ship};
+use crate::{errors, images, seed, ship};
 
 /// A running guest and what it stands on.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct QemuMachine {
     shared: bool,
     /// Whether it has seen a secret: its RAM is in no layer from then on.
     secret: bool,
+    /// Why the guest never came up. It is told when somebody wants to talk to it, so that the guest can be kept for a look.
+    failed: Option<BackendError>,
     /// Held as long as the machine lives.
     using: Option<InUse>,
     scratch: Scratch,
@@ -45,6 +48,7 @@ pub(crate) struct QemuMachine {
 struct Opening<'a> {
     store: &'a Arc<Store>,
     shape: Shape,
+    image: &'a str,
     on: &'a Layer,
     detail: Detail,
     cx: &'a Cx,
@@ -60,7 +64,7 @@ impl QemuMachine {
     ) -> Result<(Self, CameUp), BackendError> {
         let shape = Shape::new(&spec.machine, &spec.platform, store, cx).await?;
         let detail = Detail { machine: spec.machine.clone(), ..Detail::of(on) };
-        let opening = Opening { store, shape, on, detail, cx };
+        let opening = Opening { store, shape, image: &spec.image, on, detail, cx };
         let why = match opening.part() {
             Ok(Some(part)) => match opening.resume(&part).await {
                 Ok(machine) => return Ok((machine, CameUp::Resumed)),
@@ -75,6 +79,7 @@ impl QemuMachine {
 
     /// Ends the guest by its own means, so that its disk can be shipped, and returns the images of that disk.
     pub(crate) async fn shut_down(mut self, cx: &Cx) -> Result<(Vec<Image>, Scratch), BackendError> {
+        self.failed.take().map_or(Ok(()), Err)?;
         ship::clean(&mut self.link, cx).await?;
         ship::power_off(&mut self.link, cx).await?;
         Ok((self.chain, self.scratch))
@@ -212,10 +217,10 @@ impl Opening<'_> {
         let mut machine = self.start(self.scratch()?, &Ram::Shared, false).await?;
         machine.shared = true;
         machine.link.qemu.go().await?;
-        if let Err(error) = machine.link.after_boot(self.cx).await {
-            let kept = ship::keep_evidence(self.store, &mut machine.link, &self.on.backend).await;
-            machine.link.qemu.kept.kill().await;
-            return Err(kept.told_with(error));
+        match machine.link.after_boot(self.cx).await {
+            Ok(()) => {}
+            Err(BackendError::Interrupted) => return Err(BackendError::Interrupted),
+            Err(error) => machine.failed = Some(machine.link.explain(error, self.cx).await),
         }
         Ok(machine)
     }
@@ -236,19 +241,28 @@ impl Opening<'_> {
             copied.map_err(BackendError::io(format!("cannot copy {}", files.vars.display())))?;
         }
         let Shape { host, machine, fixed, .. } = &self.shape;
+        let (access, key) = seed::access(machine, self.store)?;
+        let disc = match &machine.seed {
+            Some(said) => Some(seed::attach(said, &machine.login.user, key.as_ref(), &dir, self.cx).await?),
+            None => None,
+        };
         let argv = command::whole(host, fixed, machine, &chain, ram, incoming);
-        let qemu = Qemu::start(argv, &dir, self.cx).await?;
+        let beside = machine.tpm.then(command::tpm);
+        let qemu = Qemu::start_beside(argv, beside, &dir, self.cx).await?;
+        // QEMU has it open.
+        drop(disc);
         let detail = Detail { size, ..self.detail.clone() };
         Ok(QemuMachine {
             store: Arc::clone(self.store),
             shape: self.shape.clone(),
-            link: Link::new(qemu, dir, machine.login.clone(), self.shape.platform.clone()),
+            link: Link::new(qemu, dir, access, self.shape.platform.clone(), Keeping::new(self.store, self.image)),
             layer: Layer { detail: detail.json(), ..self.on.clone() },
             chain,
             top: "top".to_owned(),
             count,
             shared: false,
             secret: false,
+            failed: None,
             using: None,
             scratch,
         })
@@ -258,6 +272,7 @@ impl Opening<'_> {
 #[async_trait::async_trait]
 impl Live for QemuMachine {
     async fn channel(&mut self, _cx: &Cx) -> Result<&mut dyn Channel, BackendError> {
+        self.failed.take().map_or(Ok(()), Err)?;
         Ok(&mut self.link)
     }
 
@@ -286,7 +301,7 @@ impl Live for QemuMachine {
                 drop(scratch);
                 Ok(Closed::Shipped(Box::new(layer)))
             }
-            Close::Park => crate::park::park(machine.link, machine.scratch, cx).map(Closed::Parked),
+            Close::Park => crate::park::park(machine.link, machine.scratch, cx).await.map(Closed::Parked),
         }
     }
 }

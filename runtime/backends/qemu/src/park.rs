@@ -22,33 +22,38 @@ pub struct Parked {
     pub port: Option<u16>,
     /// The socket of its serial console.
     pub console: std::path::PathBuf,
-    /// The socket of its screen, for a VNC viewer.
-    pub vnc: std::path::PathBuf,
+    /// Where a VNC viewer finds its screen: a socket, or an address of this host.
+    pub screen: String,
     /// The socket of its agent.
     pub agent: std::path::PathBuf,
 }
 
-/// Lets a guest live on; returns what it is found by in the journal.
-pub(crate) fn park(link: Link, scratch: Scratch, cx: &Cx) -> Result<String, BackendError> {
+/// Lets a guest live on; tells how it is reached.
+pub(crate) async fn park(mut link: Link, scratch: Scratch, cx: &Cx) -> Result<String, BackendError> {
     let tags = std::collections::BTreeMap::new();
     let intent = cx.journal.intend(Intended { backend: NAME, kind: "guest", lasting: Lasting::Boot, tags })?;
-    let token = intent.token().to_owned();
     let (dir, port) = (link.dir.clone(), link.port());
+    let screen = link.qemu.screen().await.unwrap_or_else(|| dir.join(file::VNC).display().to_string());
+    let ssh = port.map(|port| link.access().command(port));
     let keeper = link.qemu.kept.park().map_err(BackendError::io("cannot park the guest"))?.unwrap_or_default();
-    let parked = Parked {
-        keeper,
-        port,
-        console: dir.join(file::CONSOLE),
-        vnc: dir.join(file::VNC),
-        agent: dir.join(file::AGENT),
-        dir,
-    };
+    let parked = Parked { keeper, port, console: dir.join(file::CONSOLE), screen, agent: dir.join(file::AGENT), dir };
+    let told = told(&parked, ssh.as_deref());
     let detail = serde_json::to_value(&parked).unwrap_or_default();
     // What is dropped stays in the journal: the next run, or `imgc clean`, ends the guest.
     drop(intent.created(detail)?);
     // Its keeper removes the directory when the guest ends.
     std::mem::forget(scratch);
-    Ok(token)
+    Ok(told)
+}
+
+/// The ways to a guest that was kept, for a person.
+fn told(parked: &Parked, ssh: Option<&str>) -> String {
+    let ssh = ssh.map(|ssh| format!("`{ssh}`, ")).unwrap_or_default();
+    format!(
+        "{ssh}serial console `socat -,raw,echo=0 UNIX-CONNECT:{}`, screen (VNC) {}; `imgc clean` ends it",
+        parked.console.display(),
+        parked.screen
+    )
 }
 
 /// Ends a parked guest of a dead run.

@@ -31,7 +31,17 @@ pub(crate) struct Qemu {
 impl Qemu {
     /// Starts one in `dir`; it stands still until [`Qemu::go`].
     pub(crate) async fn start(argv: Vec<String>, dir: &Path, cx: &Cx) -> Result<Self, BackendError> {
-        let mut kept = Kept::start(argv, dir)?;
+        Self::start_beside(argv, None, dir, cx).await
+    }
+
+    /// Starts one, and before it a program that it needs.
+    pub(crate) async fn start_beside(
+        argv: Vec<String>,
+        beside: Option<(Vec<String>, String)>,
+        dir: &Path,
+        cx: &Cx,
+    ) -> Result<Self, BackendError> {
+        let mut kept = Kept::start_beside(argv, beside, dir)?;
         let until = tokio::time::Instant::now() + START;
         loop {
             if let Ok(stream) = connect(dir, file::QMP).await
@@ -130,10 +140,18 @@ impl Qemu {
         Ok(forwarded(&said))
     }
 
-    /// Writes what is on the guest's screen as a PNG file.
+    /// Writes what is on the guest's screen as a PPM file, the form that every QEMU knows.
     pub(crate) async fn screenshot(&mut self, to: &Path) -> Result<(), BackendError> {
-        let arguments = json!({"filename": to.display().to_string(), "format": "png"});
+        let arguments = json!({"filename": to.display().to_string()});
         self.run("screendump", arguments).await.map(drop)
+    }
+
+    /// Where a VNC viewer finds the screen, where that is an address.
+    pub(crate) async fn screen(&mut self) -> Option<String> {
+        let said = self.run("query-vnc", json!({})).await.ok()?;
+        let field = |name: &str| said.get(name).and_then(Value::as_str);
+        let (host, service) = (field("host")?, field("service")?);
+        (field("family")? != "unix").then(|| format!("{host}:{service}"))
     }
 
     /// A connection to one of the machine's sockets.

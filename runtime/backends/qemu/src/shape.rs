@@ -53,9 +53,8 @@ impl Shape {
             }
         };
         let fixed = command::fixed(&machine, accelerator, firmwares.as_ref(), platform);
-        let keeping = seen.memory.and_then(|keeping| {
-            if machine.tpm { Err("a machine with a TPM is not kept in memory".to_owned()) } else { Ok(keeping) }
-        });
+        // What a TPM holds goes with the state of the devices.
+        let keeping = seen.memory;
         Ok(Self { host, machine, platform: platform.clone(), firmwares, fixed, keeping })
     }
 

@@ -1,23 +1,18 @@
-//! Getting a guest's disk ready to leave: cleaned, shut down, without anything that the build brought along; and what is
-//! kept of a guest that never answered.
+//! Getting a guest's disk ready to leave: cleaned, shut down, without anything that the build brought along.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use imgc_backend::{BackendError, Channel as _, Cx, Exec, Exit, Layer, LayerId, Program, Stream};
 use imgc_store::Store;
 
-use crate::command::{Image, file};
+use crate::command::Image;
 use crate::link::Link;
 use crate::{errors, images};
 
 /// How long a guest may take to shut down.
 const SHUTDOWN: Duration = Duration::from_secs(300);
-/// How many guests that failed leave their console and their screen behind.
-const KEPT: usize = 20;
 
 /// What every machine has of its own is not shipped: it makes host keys, a machine id and a seed of randomness when it
 /// first starts. The agent is in `/run` and goes with it. Blocks that hold nothing are given back.
@@ -89,65 +84,4 @@ pub(crate) async fn as_layer(store: &Arc<Store>, before: &Layer, chain: &[Image]
         Ok(layer)
     };
     tokio::task::spawn_blocking(keep).await.map_err(errors::panicked)?
-}
-
-/// What was kept of a guest that failed.
-#[derive(Debug, Default)]
-pub(crate) struct Evidence {
-    pub(crate) console: Option<PathBuf>,
-    pub(crate) screen: Option<PathBuf>,
-    /// The last lines of the console.
-    pub(crate) last_lines: String,
-}
-
-/// Keeps the console and the screen of a guest that failed. What cannot be kept is left out: the failure itself counts.
-pub(crate) async fn keep_evidence(store: &Store, link: &mut Link, name: &str) -> Evidence {
-    let folder = store.root().join("failures");
-    let _ = std::fs::create_dir_all(&folder);
-    prune(&folder);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let stem = format!("{:013}-{}-{name}", now.as_millis(), std::process::id());
-    let console = folder.join(format!("{stem}.serial.log"));
-    let screen = folder.join(format!("{stem}.screen.png"));
-    let console = std::fs::copy(link.dir.join(file::SERIAL), &console).is_ok().then_some(console);
-    let shot = tokio::time::timeout(Duration::from_secs(5), link.qemu.screenshot(&screen)).await;
-    let text = console.as_ref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    let last_lines = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n");
-    Evidence { console, screen: matches!(shot, Ok(Ok(()))).then_some(screen), last_lines }
-}
-
-impl Evidence {
-    /// The failure, with where to look.
-    pub(crate) fn told_with(&self, error: BackendError) -> BackendError {
-        if matches!(error, BackendError::Interrupted) {
-            return error;
-        }
-        let mut help = error.help().map(|help| format!("{help}; ")).unwrap_or_default();
-        if let Some(console) = &self.console {
-            let _ = write!(help, "the guest's console is kept in {}", console.display());
-        }
-        if let Some(screen) = &self.screen {
-            let _ = write!(help, ", its screen in {}", screen.display());
-        }
-        let last = if self.last_lines.is_empty() {
-            String::new()
-        } else {
-            format!("; its console ends with:\n{}", self.last_lines)
-        };
-        let message = format!("{}{last}", errors::chain(&error));
-        BackendError::Environment { message, help: Some(help).filter(|help| !help.is_empty()) }
-    }
-}
-
-/// Removes the oldest of what was kept.
-fn prune(folder: &std::path::Path) {
-    let read = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = read.map(|entry| entry.path()).collect();
-    files.sort();
-    let many = files.len().saturating_sub(KEPT * 2);
-    for file in files.into_iter().take(many) {
-        let _ = std::fs::remove_file(file);
-    }
 }

@@ -1,8 +1,9 @@
 //! The first way into a guest: its SSH server, by which the agent is brought.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use imgc_backend::{BackendError, Cx};
+use imgc_backend::{BackendError, Cx, Text};
 use imgc_guest::agent::{PORT, binary};
 use imgc_guest_ssh::{Auth, Endpoint, HostKeys, Login as SshLogin, connect_within};
 use imgc_plan::Platform;
@@ -11,9 +12,18 @@ use zeroize::Zeroizing;
 use crate::record::{Key, Login};
 use crate::shape::architecture;
 
+/// How one gets into a guest.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) login: Login,
+    /// The file of the key that was made for builds, where the record names neither password nor key and there is a seed
+    /// that can carry it.
+    pub(crate) made: Option<PathBuf>,
+}
+
 /// Waits for the guest's SSH server, and starts the agent in the guest.
 pub(crate) async fn bring_agent(
-    login: &Login,
+    access: &Access,
     platform: &Platform,
     keys: &HostKeys,
     port: u16,
@@ -23,31 +33,54 @@ pub(crate) async fn bring_agent(
         message: format!("this imgc has no agent for {platform}"),
         help: Some("build imgc for the guest's architecture, with a static C library".to_owned()),
     })?;
-    let mut auth = Vec::new();
-    if let Some(key) = &login.key {
-        auth.push(Auth::Key { key: private(key, cx).await?, passphrase: None, certificate: None });
-    }
-    if let Some(password) = &login.password {
-        auth.push(Auth::Password(cx.reveal(password).await?));
-    }
-    if auth.is_empty() {
-        auth.push(Auth::Agent { socket: None });
-    }
-    let login_as = SshLogin { user: login.user.clone(), auth, terminal: false };
+    let login_as = SshLogin { user: access.login.user.clone(), auth: access.auth(cx).await?, terminal: false };
     let endpoint = Endpoint::new("127.0.0.1", port);
-    let within = Duration::from_millis(login.timeout);
+    let within = Duration::from_millis(access.login.timeout);
     let mut client = connect_within(&login_as, &endpoint, keys, within, cx).await?;
     client.start_agent(agent, PORT, cx).await
 }
 
-/// The text of a private key. Asked for when a guest boots, and kept no longer than that.
-async fn private(key: &Key, cx: &Cx) -> Result<Zeroizing<String>, BackendError> {
-    match key {
-        Key::Text(text) => cx.reveal(text).await,
-        Key::File(file) => {
-            let path = cx.package.join(&file.path);
-            let text = tokio::fs::read_to_string(&path).await;
-            text.map(Zeroizing::new).map_err(BackendError::io(format!("cannot read the key {}", path.display())))
+impl Access {
+    /// The ways to prove to be the user. Asked for when a guest boots, and kept no longer than that.
+    async fn auth(&self, cx: &Cx) -> Result<Vec<Auth>, BackendError> {
+        let mut auth = Vec::new();
+        if let Some(key) = &self.login.key {
+            auth.push(Auth::Key { key: private(key, cx).await?, passphrase: None, certificate: None });
         }
+        if let Some(password) = &self.login.password {
+            // The guest gets to see it: whoever asks on behalf of a step takes note of that.
+            auth.push(Auth::Password(cx.reveal(password).await?));
+        }
+        if let Some(made) = &self.made {
+            auth.push(Auth::Key { key: read(made).await?, passphrase: None, certificate: None });
+        }
+        if auth.is_empty() {
+            auth.push(Auth::Agent { socket: None });
+        }
+        Ok(auth)
     }
+
+    /// The command by which a person gets in.
+    pub(crate) fn command(&self, port: u16) -> String {
+        let file = match (&self.made, &self.login.key) {
+            (Some(path), _) => format!(" -i {}", path.display()),
+            (None, Some(Key::File(file))) => format!(" -i {}", file.path),
+            (None, Some(Key::Text(_)) | None) => String::new(),
+        };
+        format!("ssh -p {port}{file} {}@127.0.0.1", self.login.user)
+    }
+}
+
+/// The text of a private key. It never reaches the guest, so it makes no secret of what the guest holds.
+async fn private(key: &Key, cx: &Cx) -> Result<Zeroizing<String>, BackendError> {
+    let reveal = async |text: &Text| Cx { node: None, ..cx.clone() }.reveal(text).await;
+    match key {
+        Key::Text(text) => reveal(text).await,
+        Key::File(file) => read(&cx.package.join(&file.path)).await,
+    }
+}
+
+async fn read(path: &std::path::Path) -> Result<Zeroizing<String>, BackendError> {
+    let text = tokio::fs::read_to_string(path).await;
+    text.map(Zeroizing::new).map_err(BackendError::io(format!("cannot read the key {}", path.display())))
 }

@@ -2,19 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Output, Placement, Program, Signal, Stream};
+use imgc_backend::{BackendError, Channel, Console, Cx, Exec, Exit, Output, Placement, Program, Signal, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lost;
-use super::protocol::{CHUNK, Failure, Frame, MAX_PAYLOAD, Parser, Reply, Request, Run, VERSION};
+use super::protocol::{CHUNK, Failure, Frame, MAX_PAYLOAD, Parser, Reply, Request, Run, Size, VERSION};
 
 /// A guest that is silent for so long while something runs is gone. Slow emulation on a busy host takes seconds.
-const SILENCE: Duration = Duration::from_secs(45);
+pub(super) const SILENCE: Duration = Duration::from_secs(45);
 
 /// How often a silent guest is asked for a sign of life.
-const PING: Duration = Duration::from_secs(5);
+pub(super) const PING: Duration = Duration::from_secs(5);
 
 /// A polite request to end is followed by another after so long.
 const GRACE: Duration = Duration::from_secs(10);
@@ -266,7 +266,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Client<S> {
         }
     }
 
-    async fn stop(&mut self, stream: u32, why: BackendError) -> Result<Stopping, BackendError> {
+    /// Asks for a program, and gives the number of its stream.
+    pub(super) async fn start(&mut self, exec: &Exec, terminal: Option<Size>) -> Result<u32, BackendError> {
+        let (argv, script) = match &exec.program {
+            Program::Script { interpreter, text } => (interpreter.clone(), Some(text.as_bytes())),
+            Program::Argv(argv) => (argv.clone(), None),
+        };
+        let too_long = |what: &str| BackendError::Program {
+            message: format!("the {what} are too long for the guest"),
+            help: Some("put the data into a file with `write` or `copy` and read it in the script".to_owned()),
+        };
+        let length =
+            script.map(|text| u32::try_from(text.len())).transpose().map_err(|_| too_long("script's lines"))?;
+        let run = Run {
+            argv,
+            script: length,
+            env: exec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            user: exec.user.clone(),
+            workdir: exec.workdir.clone(),
+            network: exec.network,
+            terminal,
+        };
+        let request = Request::Run(run);
+        if !request.fits() {
+            return Err(too_long("arguments and environment variables"));
+        }
+        let stream = self.begin();
+        self.send(stream, &request).await?;
+        self.send_content(stream, script.unwrap_or_default()).await?;
+        Ok(stream)
+    }
+
+    pub(super) async fn stop(&mut self, stream: u32, why: BackendError) -> Result<Stopping, BackendError> {
         self.send(stream, &Request::Signal(15)).await?;
         Ok(Stopping { why, killed: false, until: Instant::now() + GRACE })
     }
@@ -280,13 +311,13 @@ enum Event {
 }
 
 /// A program that was asked to end.
-struct Stopping {
-    why: BackendError,
+pub(super) struct Stopping {
+    pub(super) why: BackendError,
     killed: bool,
-    until: Instant,
+    pub(super) until: Instant,
 }
 
-async fn at(deadline: Option<Instant>) {
+pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -294,7 +325,7 @@ async fn at(deadline: Option<Instant>) {
 }
 
 /// Passes output on; the exit where it was the end.
-fn ended(reply: Reply, output: Output<'_>) -> Result<Option<Exit>, BackendError> {
+pub(super) fn ended(reply: Reply, output: Output<'_>) -> Result<Option<Exit>, BackendError> {
     match reply {
         Reply::Stdout(bytes) => output(Stream::Stdout, &bytes),
         Reply::Stderr(bytes) => output(Stream::Stderr, &bytes),
@@ -340,34 +371,13 @@ fn nonce() -> u64 {
 #[async_trait::async_trait]
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Channel for Client<S> {
     async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
-        let (argv, script) = match &exec.program {
-            Program::Script { interpreter, text } => (interpreter.clone(), Some(text.as_bytes())),
-            Program::Argv(argv) => (argv.clone(), None),
-        };
-        let too_long = |what: &str| BackendError::Program {
-            message: format!("the {what} are too long for the guest"),
-            help: Some("put the data into a file with `write` or `copy` and read it in the script".to_owned()),
-        };
-        let length =
-            script.map(|text| u32::try_from(text.len())).transpose().map_err(|_| too_long("script's lines"))?;
-        let run = Run {
-            argv,
-            script: length,
-            env: exec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            user: exec.user.clone(),
-            workdir: exec.workdir.clone(),
-            network: exec.network,
-            terminal: None,
-        };
-        let request = Request::Run(run);
-        if !request.fits() {
-            return Err(too_long("arguments and environment variables"));
-        }
-        let stream = self.begin();
-        self.send(stream, &request).await?;
-        self.send_content(stream, script.unwrap_or_default()).await?;
+        let stream = self.start(exec, None).await?;
         self.send(stream, &Request::InputEnd).await?;
         self.watch(stream, exec.timeout, output, cx).await
+    }
+
+    async fn attach(&mut self, exec: &Exec, console: Console<'_>, cx: &Cx) -> Result<Exit, BackendError> {
+        self.talk(exec, console, cx).await
     }
 
     async fn put(&mut self, placement: &Placement, cx: &Cx) -> Result<(), BackendError> {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use imgc_backend::{BackendError, Channel as _, Exec, Exit, PlacementKind, Program, Signal};
+use imgc_backend::{
+    BackendError, Channel as _, Console, Exec, Exit, Input, PlacementKind, Program, Signal, Stream, Tty, TtySize,
+};
 use imgc_guest::agent::Client;
 use imgc_guest::agent::protocol::{MAX_PAYLOAD, Put, Request, Run};
 use imgc_plan::Digest;
@@ -242,4 +244,46 @@ async fn nobody_there_is_said_in_time() {
     let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
     let error = Client::over(ours, Duration::from_millis(300), &cx()).await.unwrap_err();
     assert!(error.to_string().contains("it does not answer within 300ms"), "{error}");
+}
+
+/// What `imgc shell` does: a terminal of a size, and one whose input is larger than what the agent keeps.
+#[tokio::test]
+async fn a_program_is_talked_to_while_it_runs() {
+    if !root() {
+        return;
+    }
+    let mut bed = Bed::new().await;
+    let said = std::sync::Mutex::new(String::new());
+    let output = |_: Stream, bytes: &[u8]| said.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+    let (typed, input) = tokio::sync::mpsc::channel(8);
+    let size = TtySize { columns: 91, rows: 17 };
+    let console = Console { terminal: Some(Tty { term: "vt100".into(), size }), input, output: &output };
+    let send = async {
+        typed.send(Input::Bytes(b"hello\n".to_vec())).await.unwrap();
+        while !said.lock().unwrap().contains("got-") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        typed.send(Input::Resized(TtySize { columns: 80, rows: 24 })).await.unwrap();
+        typed.send(Input::Bytes(b"again\n".to_vec())).await.unwrap();
+        typed.closed().await;
+    };
+    let ask = script("stty size; read a; echo got-$a-$TERM; read b; stty size; exit 7");
+    let ended =
+        tokio::select! { ended = bed.client.attach(&ask, console, &bed.cx) => ended, () = send => panic!("gone") };
+    assert_eq!(ended.unwrap(), Exit::Code(7));
+    let all = std::mem::take(&mut *said.lock().unwrap());
+    assert!(all.contains("17 91") && all.contains("got-hello-vt100") && all.contains("24 80"), "{all}");
+
+    let (typed, input) = tokio::sync::mpsc::channel(8);
+    let console = Console { terminal: None, input, output: &output };
+    let send = async {
+        typed.send(Input::Bytes(vec![b'x'; 300_000])).await.unwrap();
+        drop(typed);
+        std::future::pending::<()>().await;
+    };
+    let count = script("sleep 0.3; wc -c");
+    let ended =
+        tokio::select! { ended = bed.client.attach(&count, console, &bed.cx) => ended, () = send => panic!("gone") };
+    assert_eq!(ended.unwrap(), Exit::Code(0));
+    assert_eq!(said.lock().unwrap().trim(), "300000");
 }
