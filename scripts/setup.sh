@@ -5,7 +5,7 @@ set -eu
 
 # program:package; the program is looked up in PATH and in the sbin folders, an absolute path is a file.
 demo='cc:gcc /usr/include/stdio.h:libc6-dev mmdebstrap:mmdebstrap newuidmap:uidmap pasta:passt /usr/lib/grub/x86_64-efi/monolithic/grubx64.efi:grub-efi-amd64-bin ssh-keygen:openssh-client'
-test="$demo qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils /usr/share/OVMF/OVMF_CODE.fd:ovmf e2fsck:e2fsprogs fsck.fat:dosfstools
+test="$demo qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils /usr/share/OVMF/OVMF_CODE.fd:ovmf swtpm:swtpm e2fsck:e2fsprogs fsck.fat:dosfstools
   mdir:mtools sgdisk:gdisk dockerd:docker.io podman:podman runc:runc skopeo:skopeo docker-registry:docker-registry
   /usr/bin/busybox:busybox-static setcap:libcap2-bin setfattr:attr setfacl:acl curl:curl ip:iproute2 iptables:iptables
   unshare:util-linux setpriv:util-linux dash:dash isoinfo:genisoimage /usr/sbin/sshd:openssh-server ssh-agent:openssh-client ninja:ninja-build dot:graphviz slirp4netns:slirp4netns python3:python3 shellcheck:shellcheck openssl:openssl

@@ -41,7 +41,7 @@ fn arguments_that_replace_what_imgc_says_are_refused() {
     refused(
         "image vm { from = qemu.disk(disk0)\n machine = { qemu_args = [\"-m\", \"64\"] }\n sh \"x\" { script = \"true\" } }\n\
          output kept = vm\n",
-        &["`qemu_args` would replace what imgc says with `-m`", "set `memory`"],
+        &["`-m 64` in `qemu_args` would replace the record's `memory`", "set `memory`"],
     );
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use imgc_backend::Shape;
 use imgc_compiler::reference::{self, Item, Kind, Param};
+use imgc_plan::NodeId;
 use imgc_plan::value::plain_record;
 use serde_json::Value as Json;
 
@@ -15,7 +16,7 @@ use crate::program::{plan, try_plan};
 
 /// Every shape of the runtime: a new backend adds its own here.
 fn shapes() -> Vec<Shape> {
-    [imgc_guest::shapes(), imgc_rootfs::Rootfs::shapes()].concat()
+    [imgc_guest::shapes(), imgc_rootfs::Rootfs::shapes(), imgc_qemu::Qemu::shapes()].concat()
 }
 
 struct Declared {
@@ -83,6 +84,7 @@ impl Library {
                 }
                 "Script" => vec!["\"true\"".to_owned()],
                 "Secret" => Vec::new(),
+                "Image" if inner.last().is_some_and(|format| format.trim() == "qcow2") => vec!["vm".to_owned()],
                 "Image" => vec!["base".to_owned()],
                 "Artifact" => vec!["disk.image(base, size: 1GiB)".to_owned()],
                 other => panic!("no values of {other}<…> are known here"),
@@ -141,7 +143,7 @@ impl Library {
         }
         fields.extend(given.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let kind = &declared.kind;
-        let base = "image base { from = rootfs.scratch() }\n";
+        let base = "image base { from = rootfs.scratch() }\nimage vm { from = qemu.disk(file(\"./f\")) }\n";
         if declared.item.kind == Kind::Step {
             let fields: String = fields.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
             return format!("{base}image x {{ from = base\n {kind} \"x\" {{\n{fields} }} }}\noutput o = x\n");
@@ -269,13 +271,68 @@ fn structs_refuse_what_no_declaration_allows() {
     }
 }
 
+/// The record of a machine as the plan has it, with this text in it.
+fn machine(text: &str) -> Json {
+    let program = format!(
+        "image x {{ from = qemu.disk(file(\"./f\"))\n machine = {{ {text} }}\n sh \"x\" {{ script = \"true\" }} }}\noutput o = x\n"
+    );
+    let plan = plan(&program);
+    let step = plan.nodes.iter().rposition(|node| node.kind == "sh").expect("the step");
+    plan.machine(NodeId(u32::try_from(step).expect("few nodes")))
+}
+
+/// Machine records are no arguments of a node, but read by the runtime all the same: names, defaults, types, and those of
+/// the records in them.
+#[test]
+fn machines_are_read_as_they_are_declared() {
+    let library = library();
+    let shape = imgc_qemu::Qemu::machine();
+    let params = |record: &str| &library.types[record].params;
+    let declared: BTreeSet<&str> = params("qemu.Machine").iter().map(|param| param.name.as_str()).collect();
+    let fields = shape.fields().expect("an empty record");
+    assert_eq!(fields.iter().map(|field| field.name.as_str()).collect::<BTreeSet<_>>(), declared);
+    let least = machine("");
+    for field in &fields {
+        assert!(!field.needed, "{} can be left out", field.name);
+        assert_eq!(field.value, least[&field.name], "the default of {}: the struct's, and the declared", field.name);
+    }
+    let mut compared = 0;
+    let mut compare = |field: &str, literal: &str| {
+        let planned = machine(&format!("{field} = {literal}"))[field].clone();
+        let read = shape.read_with(field, planned.clone());
+        assert_eq!(read.as_ref(), Ok(&planned), "machine.{field} = {literal}, as the runtime reads it");
+        compared += 1;
+    };
+    for param in params("qemu.Machine") {
+        for literal in library.literals(&param.ty, "qemu.") {
+            compare(&param.name, &literal);
+        }
+    }
+    for (field, record, least, is_list) in [
+        ("seed", "qemu.Seed", "", false),
+        ("login", "qemu.Login", "", false),
+        ("disks", "qemu.Disk", "size = 1GiB, ", true),
+        ("nics", "qemu.Nic", "", true),
+    ] {
+        for param in params(record) {
+            let rest = if least.starts_with(&param.name) { "" } else { least };
+            for literal in library.literals(&param.ty, "qemu.") {
+                let one = format!("{{ {rest}{} = {literal} }}", param.name);
+                compare(field, &if is_list { format!("[{one}]") } else { one });
+            }
+        }
+    }
+    assert!(compared >= 45, "only {compared} values were compared");
+}
+
 /// What a backend offers is what it has shapes of: nothing can be offered that was not compared.
 #[test]
 fn offers_are_shapes() {
-    let offers = imgc_rootfs::Rootfs::static_offers();
     let shapes = shapes();
-    for offered in [&offers.sources, &offers.steps, &offers.artifacts].into_iter().flatten() {
-        assert!(shapes.iter().any(|shape| shape.offered() == *offered), "{} has no shape", offered.name);
+    for offers in [imgc_rootfs::Rootfs::static_offers(), imgc_qemu::Qemu::static_offers()] {
+        for offered in [&offers.sources, &offers.steps, &offers.artifacts].into_iter().flatten() {
+            assert!(shapes.iter().any(|shape| shape.offered() == *offered), "{} has no shape", offered.name);
+        }
     }
 }
 

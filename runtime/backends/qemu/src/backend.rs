@@ -40,15 +40,21 @@ impl Qemu {
 
     /// The shapes of the arguments of its sources and artifacts.
     pub fn shapes() -> Vec<Shape> {
-        let platform = serde_json::json!("linux/amd64");
         vec![
             Shape::of::<source::DiskArgs>(
                 "qemu.disk",
                 1,
-                serde_json::json!({"image": "https://example.org/disk.qcow2", "platform": platform}),
+                serde_json::json!({"image": "https://example.org/disk.qcow2"}),
             ),
             Shape::of::<artifact::ConvertArgs>("disk.convert", 1, serde_json::json!({"of": 0, "format": "raw"})),
         ]
+    }
+}
+
+impl Qemu {
+    /// The shape of the machine record, which is no argument of a node.
+    pub fn machine() -> Shape {
+        Shape::of::<Machine>("qemu.Machine", 1, serde_json::json!({}))
     }
 }
 

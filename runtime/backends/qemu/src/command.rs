@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use imgc_plan::Platform;
 use serde_json::{Value, json};
 
+use crate::further::Further;
 use crate::host::{Firmwares, Host};
 use crate::record::{Accelerator, Display, Machine};
 
@@ -123,21 +124,21 @@ pub(crate) fn whole(
     fixed: &[String],
     machine: &Machine,
     chain: &[Image],
+    further: &[Further],
     ram: &Ram,
     incoming: bool,
 ) -> Vec<String> {
     let mut line = Line(vec![host.program.display().to_string()]);
     line.0.extend(fixed.iter().cloned());
     line.option("-object", memory(machine.memory, ram));
-    nodes(&mut line, chain);
+    nodes(&mut line, chain, "top", "layer");
     if machine.seed.is_some() {
         let node = json!({"driver": "raw", "node-name": "seed", "read-only": true,
             "file": {"driver": "file", "filename": file::SEED}});
         line.option("-blockdev", node.to_string());
     }
-    for n in 0..machine.disks.len() {
-        let image = Image { path: extra_disk(n).into(), format: "qcow2".to_owned() };
-        line.option("-blockdev", node(&format!("extra{n}"), &image, None, false).to_string());
+    for (n, disk) in further.iter().enumerate() {
+        nodes(&mut line, &disk.chain, &extra_disk(n), &format!("below{n}-"));
     }
     for n in 0..machine.nics.len() {
         // Port 0: the kernel chooses one that is free, and nobody can take it in between.
@@ -188,9 +189,9 @@ fn disks(line: &mut Line, machine: &Machine) {
     }
 }
 
-/// The name of the image of a further disk.
+/// The name of a further disk.
 pub(crate) fn extra_disk(n: usize) -> String {
-    format!("extra{n}.qcow2")
+    format!("extra{n}")
 }
 
 fn memory(size: u64, ram: &Ram) -> String {
@@ -201,12 +202,12 @@ fn memory(size: u64, ram: &Ram) -> String {
     }
 }
 
-/// A chain of images, the lowest first, as nodes; the highest is `top` and written to.
-fn nodes(line: &mut Line, chain: &[Image]) {
+/// A chain of images, the lowest first, as nodes; the highest is named `top` and written to, the others are numbered.
+fn nodes(line: &mut Line, chain: &[Image], top_name: &str, below_name: &str) {
     let mut below: Option<String> = None;
     for (n, image) in chain.iter().enumerate() {
         let top = n + 1 == chain.len();
-        let name = if top { "top".to_owned() } else { format!("layer{n}") };
+        let name = if top { top_name.to_owned() } else { format!("{below_name}{n}") };
         line.option("-blockdev", node(&name, image, below.as_deref(), !top).to_string());
         below = Some(name);
     }

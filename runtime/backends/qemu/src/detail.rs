@@ -1,6 +1,7 @@
 //! What a layer of this backend says besides its chain.
 
 use imgc_backend::Layer;
+use imgc_plan::Digest;
 use serde::{Deserialize, Serialize};
 
 /// The detail of a layer.
@@ -16,6 +17,9 @@ pub(crate) struct Detail {
     /// Why there is none, where one could have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
+    /// The images of each further disk, the lowest first. They stand in the layer's chain as well, which keeps them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) disks: Vec<Vec<Digest>>,
     /// The machine that the layer was made in, so that its disk can be shut down and shipped later.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub(crate) machine: serde_json::Value,
@@ -29,6 +33,7 @@ impl Detail {
             size: 0,
             memory: None,
             why: None,
+            disks: Vec::new(),
             machine: serde_json::Value::Null,
         })
     }

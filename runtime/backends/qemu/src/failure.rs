@@ -124,7 +124,7 @@ pub(crate) async fn explained(
         waited: moment.waited,
     });
     let kept = keep(link, keeping).await;
-    told(error, cause, &kept)
+    told(error, cause, moment, &kept)
 }
 
 /// How the machine's program ended, as its keeper says it.
@@ -211,7 +211,7 @@ async fn screenshot(link: &mut Link, to: &Path) -> Option<()> {
 }
 
 /// The whole story. Whose fault it is stays as it was where a cause does not say otherwise.
-fn told(error: BackendError, cause: Option<Cause>, kept: &Kept) -> BackendError {
+fn told(error: BackendError, cause: Option<Cause>, moment: &Moment, kept: &Kept) -> BackendError {
     let what = errors::chain(&error);
     let mut message = match (&cause, &error) {
         (None, _) => what,
@@ -219,7 +219,9 @@ fn told(error: BackendError, cause: Option<Cause>, kept: &Kept) -> BackendError 
         (Some(cause), BackendError::StepFailed { .. } | BackendError::TimedOut { .. }) => format!("{what}: {cause}"),
         (Some(cause), _) => cause.message.clone(),
     };
-    if let Some(line) = cause.as_ref().and_then(|cause| cause.line.as_ref()).filter(|line| !message.contains(*line)) {
+    let line = cause.as_ref().and_then(|cause| cause.line.as_ref());
+    // The step's own output is shown anyway.
+    if let Some(line) = line.filter(|line| !message.contains(*line) && !moment.output.contains(*line)) {
         let _ = write!(message, "; its console says `{line}`");
     }
     let help = cause.map(|cause| cause.help).or_else(|| error.help().map(str::to_owned));
@@ -256,7 +258,7 @@ mod tests {
         };
         let failed = BackendError::StepFailed { what: "sh \"fill\"".into(), how: "exit code 137".into() };
         let kept = Kept { console: Some("/c".into()), screen: None };
-        let error = told(failed, cause(), &kept);
+        let error = told(failed, cause(), &Moment::default(), &kept);
         assert_eq!(
             error.to_string(),
             "sh \"fill\" ended with exit code 137: the guest ran out of memory, and its kernel killed a process; its \
@@ -264,7 +266,10 @@ mod tests {
         );
         assert!(error.help().unwrap().ends_with("; the guest's console is kept in /c"), "{error:?}");
         let alone = BackendError::StepFailed { what: "sh \"x\"".into(), how: "exit code 1".into() };
-        assert_eq!(told(alone, None, &Kept::default()).to_string(), "sh \"x\" ended with exit code 1");
+        assert_eq!(
+            told(alone, None, &Moment::default(), &Kept::default()).to_string(),
+            "sh \"x\" ended with exit code 1"
+        );
     }
 
     #[test]

@@ -63,6 +63,14 @@ pub(crate) async fn info(store: &Store, image: &Path, format: Option<&str>, cx: 
         .map_err(|error| BackendError::Internal { message: format!("qemu-img info of {}: {error}", image.display()) })
 }
 
+/// Makes an image of this size that holds nothing.
+pub(crate) async fn blank(store: &Store, at: &Path, size: u64, cx: &Cx) -> Result<Image, BackendError> {
+    let mut argv = words(&["qemu-img", "create", "-q", "-f", "qcow2"]);
+    argv.extend([at.display().to_string(), size.to_string()]);
+    tool(store, argv, cx).await?;
+    Ok(Image { path: at.to_owned(), format: "qcow2".to_owned() })
+}
+
 /// Makes an overlay over an image that is `size` bytes large; [`name_below`] says later which image that is.
 pub(crate) async fn overlay(store: &Store, at: &Path, size: u64, cx: &Cx) -> Result<Image, BackendError> {
     let mut argv = words(&["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", NAME]);

@@ -11,6 +11,7 @@ mod detail;
 mod download;
 mod errors;
 mod failure;
+mod further;
 mod host;
 mod images;
 pub mod keeper;

@@ -14,6 +14,7 @@ use imgc_store::{Scratch, Store};
 use crate::command::{self, Image, Ram, file};
 use crate::detail::Detail;
 use crate::failure::Keeping;
+use crate::further::{self, Further};
 use crate::link::Link;
 use crate::memory::{self, Part};
 use crate::process::Qemu;
@@ -30,6 +31,8 @@ pub(crate) struct QemuMachine {
     layer: Layer,
     /// The images below it, the highest being the one it writes to.
     chain: Vec<Image>,
+    /// Its further disks.
+    further: Vec<Further>,
     /// The name of the node that it writes to.
     top: String,
     count: u32,
@@ -90,10 +93,11 @@ impl QemuMachine {
         let size = Detail::of(&self.layer).size;
         // Made before the guest stops, so that it need not stand still for it.
         let next = images::overlay(&self.store, &images::fresh(&dir, &mut self.count), size, cx).await?;
+        let further = further::prepare(&self.store, &self.further, &dir, self.count, cx).await?;
         let name = format!("top{}", self.count);
         self.link.freeze(cx).await?;
         let begun = Instant::now();
-        let taken = self.take(&name, &next).await;
+        let taken = self.take(&name, &next, &further).await;
         let pause = begun.elapsed();
         // Whatever went wrong, the guest goes on; the first error is the one to tell.
         let thawed = self.link.thaw(cx).await;
@@ -105,23 +109,38 @@ impl QemuMachine {
         let Some(complete) = self.chain.last_mut() else { return Err(no_disk()) };
         let made = complete.clone();
         let layer = self.publish(&made.path, step, memory).await?;
-        self.chain = images::objects(&self.store, &layer.chain, &Detail::of(&layer).base)?;
+        let detail = Detail::of(&layer);
+        self.chain = images::objects(&self.store, &further::first_disk(&layer, &detail), &detail.base)?;
         self.chain.push(next);
+        for (disk, image) in self.further.iter_mut().zip(further) {
+            disk.chain.push(image);
+        }
         self.layer = layer;
         Ok(self.layer.clone())
     }
 
     /// Stops the guest, takes its disk and its memory as they are, and lets it go on. Returns the directory with the
     /// memory, or why there is none.
-    async fn take(&mut self, name: &str, next: &Image) -> Result<Result<PathBuf, String>, BackendError> {
+    async fn take(
+        &mut self,
+        name: &str,
+        next: &Image,
+        further: &[Image],
+    ) -> Result<Result<PathBuf, String>, BackendError> {
         self.link.qemu.stop().await?;
-        let taken = self.take_stopped(name, next).await;
+        let taken = self.take_stopped(name, next, further).await;
         self.link.qemu.go().await?;
         taken
     }
 
-    async fn take_stopped(&mut self, name: &str, next: &Image) -> Result<Result<PathBuf, String>, BackendError> {
+    async fn take_stopped(
+        &mut self,
+        name: &str,
+        next: &Image,
+        further: &[Image],
+    ) -> Result<Result<PathBuf, String>, BackendError> {
         self.link.qemu.next_image(&self.top, name, next).await?;
+        further::switch(&mut self.link.qemu, &mut self.further, further, self.count).await?;
         let keeping = match &self.shape.keeping {
             Err(why) => return Ok(Err(why.clone())),
             Ok(_) if self.secret => return Ok(Err("the guest has seen a secret".to_owned())),
@@ -145,23 +164,26 @@ impl QemuMachine {
     ) -> Result<Layer, BackendError> {
         let (store, disk, step, before) = (Arc::clone(&self.store), disk.to_owned(), *step, self.layer.clone());
         let (class, mapped) = (self.shape.class(), self.shape.keeping.as_ref().is_ok_and(|keeping| keeping.mapped));
+        let complete: Vec<Image> = self.further.iter().filter_map(|disk| disk.chain.last().cloned()).collect();
         let publish = move || {
-            if let Some(LayerId(below)) = before.chain.last() {
+            let mut detail = Detail { memory: None, why: None, ..Detail::of(&before) };
+            if let Some(LayerId(below)) = further::first_disk(&before, &detail).last() {
                 images::name_below(&disk, below)?;
             }
             let object = store.insert_file(&disk).map_err(errors::store)?;
-            let mut detail = Detail { memory: None, why: None, ..Detail::of(&before) };
-            let mut chain = before.chain.clone();
-            chain.push(LayerId(object.digest));
+            let mut layer = before;
+            layer.chain.push(LayerId(object.digest));
+            further::publish(&store, &complete, &mut layer, &mut detail)?;
+            let chain: Vec<Digest> = layer.chain.iter().map(|id| id.0).collect();
             match memory {
                 Ok(dir) => {
                     let id = format!("{}-{}", Digest::of(step.to_string().as_bytes()).short(), object.digest);
-                    memory::keep(&store, &id, &dir, step, class, chain.iter().map(|id| id.0).collect(), mapped)?;
+                    memory::keep(&store, &id, &dir, step, class, chain, mapped)?;
                     detail.memory = Some(id);
                 }
                 Err(why) => detail.why = Some(why),
             }
-            Ok(Layer { state: State::Made(step), chain, detail: detail.json(), ..before })
+            Ok(Layer { state: State::Made(step), detail: detail.json(), ..layer })
         };
         tokio::task::spawn_blocking(publish).await.map_err(errors::panicked)?
     }
@@ -231,7 +253,7 @@ impl Opening<'_> {
 
     async fn start(&self, scratch: Scratch, ram: &Ram, incoming: bool) -> Result<QemuMachine, BackendError> {
         let dir = scratch.path().to_owned();
-        let mut chain = images::objects(self.store, &self.on.chain, &self.detail.base)?;
+        let mut chain = images::objects(self.store, &further::first_disk(self.on, &self.detail), &self.detail.base)?;
         let mut count = 0;
         let size = self.shape.machine.disk.unwrap_or(0).max(self.detail.size);
         chain.push(images::overlay(self.store, &images::fresh(&dir, &mut count), size, self.cx).await?);
@@ -246,7 +268,8 @@ impl Opening<'_> {
             Some(said) => Some(seed::attach(said, &machine.login.user, key.as_ref(), &dir, self.cx).await?),
             None => None,
         };
-        let argv = command::whole(host, fixed, machine, &chain, ram, incoming);
+        let further = further::open(self.store, machine, &self.detail, &dir, self.cx).await?;
+        let argv = command::whole(host, fixed, machine, &chain, &further, ram, incoming);
         let beside = machine.tpm.then(command::tpm);
         let qemu = Qemu::start_beside(argv, beside, &dir, self.cx).await?;
         // QEMU has it open.
@@ -258,6 +281,7 @@ impl Opening<'_> {
             link: Link::new(qemu, dir, access, self.shape.platform.clone(), Keeping::new(self.store, self.image)),
             layer: Layer { detail: detail.json(), ..self.on.clone() },
             chain,
+            further,
             top: "top".to_owned(),
             count,
             shared: false,

@@ -210,18 +210,57 @@ impl Machine {
             let message = format!("the machine asks for {wanted} MiB of memory, and this host has {there} MiB");
             return refuse(message, "lower `memory` in the image's `machine` record", Fault::Environment);
         }
-        for argument in &self.qemu_args {
-            let Some(option) = argument.strip_prefix('-') else { continue };
-            let option = option.trim_start_matches('-');
-            let Some((_, field)) = OURS.iter().find(|(name, _)| *name == option) else { continue };
-            let help = match *field {
-                "" => "leave it out: imgc needs this option itself".to_owned(),
-                field => format!("set `{field}` in the `machine` record instead"),
+        self.check_arguments()
+    }
+
+    /// Arguments only add: one that sets what imgc sets, or that names a thing as imgc names one, is refused.
+    fn check_arguments(&self) -> Result<(), Refusal> {
+        let refuse = |message: String, help: String| Err(Refusal { message, help: Some(help), fault: Fault::Program });
+        let mut arguments = self.qemu_args.iter().peekable();
+        while let Some(argument) = arguments.next() {
+            let Some(option) = argument.strip_prefix('-') else {
+                return refuse(
+                    format!("`{argument}` in `qemu_args` belongs to no option"),
+                    "write an option and its value as two texts: `[\"-device\", \"virtio-balloon-pci\"]`".to_owned(),
+                );
             };
-            return refuse(format!("`qemu_args` would replace what imgc says with `-{option}`"), &help, Fault::Program);
+            let option = option.trim_start_matches('-');
+            let value = arguments.next_if(|value| !value.starts_with('-')).map_or("", String::as_str);
+            let given = format!("-{option} {value}");
+            let given = given.trim_end();
+            if let Some((_, field)) = OURS.iter().find(|(name, _)| *name == option) {
+                let help = match *field {
+                    "" => "leave it out: imgc needs this option itself".to_owned(),
+                    field => format!("set `{field}` in the `machine` record instead"),
+                };
+                let ours = match *field {
+                    "" => "imgc's own".to_owned(),
+                    field => format!("the record's `{field}`"),
+                };
+                return refuse(format!("`{given}` in `qemu_args` would replace {ours}"), help);
+            }
+            if let Some(name) = value.split(',').find_map(named).filter(|name| is_ours(name)) {
+                return refuse(
+                    format!("`{given}` in `qemu_args` has the name `{name}`, which a part of imgc's own has"),
+                    "give it another name".to_owned(),
+                );
+            }
         }
         Ok(())
     }
+}
+
+/// The name in a property of an option's value.
+fn named(property: &str) -> Option<&str> {
+    property.strip_prefix("id=").or_else(|| property.strip_prefix("node-name="))
+}
+
+/// Whether a part that imgc gives to QEMU has this name.
+fn is_ours(name: &str) -> bool {
+    const NAMES: [&str; 13] =
+        ["ram", "top", "disk0", "seed", "agent", "serial0", "tpm", "tpm0", "scsi", "sata", "net", "nic", "extra"];
+    let plain = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    NAMES.contains(&name) || ["net", "nic", "extra", "layer", "top"].contains(&plain)
 }
 
 #[cfg(test)]
@@ -246,9 +285,13 @@ mod tests {
         };
         assert!(check(&["-device", "virtio-rng-pci"]).is_ok());
         let refused = check(&["-m", "4G"]).unwrap_err();
-        assert_eq!(refused.message, "`qemu_args` would replace what imgc says with `-m`");
+        assert_eq!(refused.message, "`-m 4G` in `qemu_args` would replace the record's `memory`");
         assert_eq!(refused.help.as_deref(), Some("set `memory` in the `machine` record instead"));
         assert!(check(&["--daemonize"]).is_err());
+        let named = check(&["-device", "virtio-blk-pci,drive=x,id=disk0"]).unwrap_err();
+        assert!(named.message.contains("has the name `disk0`"), "{named}");
+        assert!(check(&["-device", "virtio-blk-pci,id=mine", "-no-reboot"]).is_ok());
+        assert!(check(&["virtio"]).unwrap_err().message.contains("belongs to no option"));
     }
 
     #[test]

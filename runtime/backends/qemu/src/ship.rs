@@ -8,6 +8,8 @@ use imgc_backend::{BackendError, Channel as _, Cx, Exec, Exit, Layer, LayerId, P
 use imgc_store::Store;
 
 use crate::command::Image;
+use crate::detail::Detail;
+use crate::further::first_disk;
 use crate::link::Link;
 use crate::{errors, images};
 
@@ -75,7 +77,7 @@ pub(crate) async fn as_layer(store: &Arc<Store>, before: &Layer, chain: &[Image]
     let Some(top) = chain.last().cloned() else { return Ok(before.clone()) };
     let (store, before) = (Arc::clone(store), before.clone());
     let keep = move || {
-        if let Some(LayerId(below)) = before.chain.last() {
+        if let Some(LayerId(below)) = first_disk(&before, &Detail::of(&before)).last() {
             images::name_below(&top.path, below)?;
         }
         let object = store.insert_file(&top.path).map_err(errors::store)?;

@@ -32,7 +32,13 @@ pub(crate) struct DiskArgs {
     pub(crate) digest: Option<String>,
     #[serde(default)]
     pub(crate) format: Option<String>,
+    #[serde(default = "usual_platform")]
     pub(crate) platform: Platform,
+}
+
+/// As the standard library declares it.
+fn usual_platform() -> Platform {
+    Platform { os: "linux".to_owned(), distro: None, arch: "amd64".to_owned() }
 }
 
 /// Where an image is.
@@ -95,6 +101,7 @@ pub(crate) async fn import(store: &Arc<Store>, node: &Node, locked: &Locked, cx:
         size: info.virtual_size,
         memory: None,
         why: None,
+        disks: Vec::new(),
         machine: serde_json::Value::Null,
     };
     Ok(Layer {

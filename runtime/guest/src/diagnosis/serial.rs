@@ -164,7 +164,8 @@ pub(super) fn full_disk(text: &str) -> Option<Cause> {
 }
 
 fn last_sign(text: &str, signs: &[Sign]) -> Option<Cause> {
-    text.lines().rev().find_map(|line| {
+    // The kernel's last line is the first of its report again, in brackets.
+    text.lines().rev().filter(|line| !line.contains("---[ end ")).find_map(|line| {
         let sign = signs.iter().find(|sign| sign.words.iter().all(|word| line.contains(word)))?;
         let line = clean(line);
         // What the kernel adds after its fixed words says most.
