@@ -8,6 +8,7 @@ mod colours;
 mod folds;
 mod layout;
 mod links;
+mod meaning;
 mod moves;
 mod node;
 mod selections;

@@ -2,7 +2,7 @@
 
 use imgc_compiler::ide::structure::{Modifiers, TokenKind, tokens};
 
-use crate::world::main;
+use crate::world::{main, many};
 
 fn painted(text: &str) -> Vec<(&str, TokenKind, Modifiers)> {
     let found = tokens(&main(text), "main.imgc");
@@ -84,17 +84,40 @@ fn modifiers_say_what_else_is_true() {
 
 #[test]
 fn tokens_stay_in_their_line_and_out_of_each_other() {
-    for (path, text) in crate::modules() {
-        // Also cut off anywhere: nothing may be painted twice or out of the text.
-        for cut in [text.len(), text.len() / 2, text.len() / 3] {
-            let Some(text) = text.get(..cut) else { continue };
-            let mut end = 0;
-            for token in tokens(&main(text), "main.imgc") {
-                let part = &text[token.range.clone()];
-                assert!(token.range.start >= end && !part.is_empty(), "{}: {token:?} {part:?}", path.display());
-                assert!(!part.contains('\n'), "{}: {part:?}", path.display());
-                end = token.range.end;
-            }
+    let found: Vec<_> = crate::modules().into_iter().step_by(5).collect();
+    // Also cut off anywhere: nothing may be painted twice or out of the text.
+    let cuts =
+        found.iter().flat_map(|(_, text)| [text.len(), text.len() / 2, text.len() / 3].map(|cut| text.get(..cut)));
+    let texts: Vec<&str> = cuts.flatten().collect();
+    let (analysis, paths) = many(&texts);
+    for (text, path) in texts.iter().zip(&paths) {
+        let mut end = 0;
+        for token in tokens(&analysis, path) {
+            let part = &text[token.range.clone()];
+            assert!(token.range.start >= end && !part.is_empty(), "{token:?} {part:?} in {text}");
+            assert!(!part.contains('\n'), "{part:?} in {text}");
+            end = token.range.end;
         }
     }
+}
+
+#[test]
+fn names_of_other_modules_have_the_colour_of_what_they_mean() {
+    let lib =
+        "pub record Target { name: String }\npub let base = 1\n@deprecated(\"no\")\npub fn old(n: Int) -> Int = n\n";
+    let text = "import { Target, base, old } from \"./lib.imgc\"\nimport \"./lib.imgc\" as lib\nlet a: Target = { name = \
+                \"x\" }\nlet b = base + old(1) + lib.old(2)\nlet c = lib.base\n";
+    let package = crate::world::analysis(&[("main.imgc", text), ("lib.imgc", lib)]);
+    let found = tokens(&package, "main.imgc");
+    let of = |line: &str, word: &str| {
+        let start = text.find(line).unwrap() + line.find(word).unwrap();
+        let token = found.iter().find(|token| token.range.start == start).unwrap();
+        (token.kind, token.modifiers.deprecated)
+    };
+    assert_eq!(of("let a: Target", "Target"), (TokenKind::Struct, false));
+    assert_eq!(of("let b = base", "base"), (TokenKind::Variable, false));
+    assert_eq!(of("old(1)", "old"), (TokenKind::Function, true));
+    assert_eq!(of("lib.old(2)", "old"), (TokenKind::Function, true));
+    assert_eq!(of("lib.base", "lib"), (TokenKind::Namespace, false));
+    assert_eq!(of("lib.base", "base"), (TokenKind::Variable, false));
 }

@@ -3,7 +3,7 @@
 use imgc_compiler::ide::structure::{format_document, format_on_type, format_range};
 use imgc_compiler::{format, parse, span};
 
-use crate::world::main;
+use crate::world::{main, many};
 use crate::{at, edited, modules};
 
 fn styled(text: &str) -> String {
@@ -12,13 +12,18 @@ fn styled(text: &str) -> String {
 
 #[test]
 fn small_edits_give_what_the_formatter_writes() {
-    for (path, text) in modules() {
-        // Less and more blanks than the style wants, where no text is.
-        let squeezed = text.replace("\n  ", "\n    ").replace(" = ", "=").replace(",\n", " ,\n");
-        for text in [&text, &squeezed] {
-            let edits = format_document(&main(text), "main.imgc");
-            assert_eq!(edited(text, &edits), styled(text), "{}", path.display());
-        }
+    let found: Vec<_> = modules().into_iter().step_by(4).collect();
+    // More and fewer blanks than the style wants.
+    let squeezed: Vec<String> = found
+        .iter()
+        .map(|(_, text)| text.replace("\n  ", "\n    ").replace(" = ", "=").replace(",\n", " ,\n"))
+        .collect();
+    let texts: Vec<&str> =
+        found.iter().map(|(_, text)| text.as_str()).chain(squeezed.iter().map(String::as_str)).collect();
+    let (analysis, paths) = many(&texts);
+    for ((text, path), (file, _)) in texts.iter().zip(&paths).zip(found.iter().cycle()) {
+        let edits = format_document(&analysis, path);
+        assert_eq!(edited(text, &edits), styled(text), "{}", file.display());
     }
 }
 

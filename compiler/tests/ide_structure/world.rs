@@ -56,3 +56,10 @@ pub(crate) fn analysis(files: &[(&str, &str)]) -> Analysis {
 pub(crate) fn main(text: &str) -> Analysis {
     analysis(&[("main.imgc", text)])
 }
+
+/// The analysis of many modules that have nothing to do with each other, and their paths.
+pub(crate) fn many(texts: &[&str]) -> (Analysis, Vec<String>) {
+    let paths: Vec<String> = (0..texts.len()).map(|number| format!("m{number}/main.imgc")).collect();
+    let files: Vec<(&str, &str)> = paths.iter().map(String::as_str).zip(texts.iter().copied()).collect();
+    (analysis(&files), paths)
+}

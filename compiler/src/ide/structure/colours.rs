@@ -1,16 +1,18 @@
 //! What each word is, for colours: semantic tokens.
 //!
-//! Names are looked up as far as the module alone tells: its items, its imports, the prelude, what the body around binds.
+//! Every word gets the colour that the module alone tells (its items, its imports, the prelude, what the body around
+//! binds), and then that of its meaning, where the analysis knows it.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::meaning::{colour, refine};
 use super::node::{At, Part, roots};
 use super::tree;
 use crate::analysis::Analysis;
 use crate::names::{BUILTIN_FUNCTIONS, BUILTIN_TYPES};
 use crate::syntax::{Kind, Tree, slice, tokens as split};
-use crate::{ast, names, stdlib};
+use crate::{names, stdlib};
 
 /// What a token is; the names are those that the Language Server Protocol knows, where it knows one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,6 +142,7 @@ pub fn tokens(analysis: &Analysis, path: &str) -> Vec<Token> {
     painter.gap(end..tree.text.len());
     let mut tokens = painter.tokens;
     tokens.sort_by_key(|token| (token.range.start, token.range.end));
+    refine(analysis, path, &mut tokens);
     tokens
 }
 
@@ -431,18 +434,5 @@ fn prelude_item(name: &str) -> Option<TokenKind> {
         .items
         .iter()
         .find(|item| names::item_name(&item.kind).is_some_and(|found| &*found.text == name))?;
-    Some(match &item.kind {
-        ast::ItemKind::Record { .. } => TokenKind::Struct,
-        ast::ItemKind::Enum { .. } => TokenKind::Enum,
-        ast::ItemKind::Extern(ast::Extern::Step { .. }) => TokenKind::Macro,
-        ast::ItemKind::Fn { .. } | ast::ItemKind::Recipe { .. } | ast::ItemKind::Extern(_) => TokenKind::Function,
-        ast::ItemKind::Param(_) => TokenKind::Parameter,
-        ast::ItemKind::Image { .. } | ast::ItemKind::Test { .. } => TokenKind::Class,
-        ast::ItemKind::Secret { .. }
-        | ast::ItemKind::Let(_)
-        | ast::ItemKind::Output(_)
-        | ast::ItemKind::Edition { .. }
-        | ast::ItemKind::Import(_)
-        | ast::ItemKind::Error => TokenKind::Variable,
-    })
+    Some(colour(&item.kind))
 }

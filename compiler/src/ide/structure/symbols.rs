@@ -5,6 +5,9 @@ use std::ops::Range;
 use super::node::{At, roots};
 use super::tree;
 use crate::analysis::Analysis;
+use crate::ast::{Extern, ItemKind};
+use crate::names;
+use crate::span::Span;
 use crate::syntax::Kind;
 
 /// The most answers to a search in all modules: nobody reads more.
@@ -60,14 +63,26 @@ pub fn symbols(analysis: &Analysis, path: &str) -> Vec<Symbol> {
 }
 
 /// The items of all modules of the package whose name has the letters of `query` in their order, the best first, each
-/// with its module. An empty query finds all.
+/// with its module and without what is in it. An empty query finds all.
 pub fn workspace_symbols(analysis: &Analysis, query: &str) -> Vec<(Symbol, String)> {
     let mut found = Vec::new();
-    for path in analysis.paths().filter(|path| !path.starts_with("std/")) {
-        for symbol in symbols(analysis, path) {
-            if symbol.kind != SymbolKind::Import
-                && let Some(rank) = rank(&symbol.name, query)
+    for path in analysis.paths().filter(|path| !analysis.is_std(path)) {
+        let Some(module) = analysis.tree(path) else { continue };
+        for (item, start) in module.items.iter().zip(&module.starts) {
+            if let Some(name) = names::item_name(&item.kind)
+                && let Some(kind) = ast_kind(&item.kind)
+                && let Some(rank) = rank(&name.text, query)
             {
+                let at = |span: Span| *start as usize + span.start as usize..*start as usize + span.end as usize;
+                let range = *start as usize..at(item.span).end;
+                let symbol = Symbol {
+                    name: name.text.to_string(),
+                    kind,
+                    detail: String::new(),
+                    range,
+                    name_range: at(name.span),
+                    children: Vec::new(),
+                };
                 found.push((rank, path.to_owned(), symbol));
             }
         }
@@ -75,6 +90,26 @@ pub fn workspace_symbols(analysis: &Analysis, query: &str) -> Vec<(Symbol, Strin
     found.sort_by(|a, b| (a.0, &a.1, a.2.range.start).cmp(&(b.0, &b.1, b.2.range.start)));
     found.truncate(MAX_FOUND);
     found.into_iter().map(|(_, path, symbol)| (symbol, path)).collect()
+}
+
+/// What an item is, where it has a name.
+fn ast_kind(kind: &ItemKind) -> Option<SymbolKind> {
+    Some(match kind {
+        ItemKind::Param(_) => SymbolKind::Param,
+        ItemKind::Secret { .. } => SymbolKind::Secret,
+        ItemKind::Let(_) => SymbolKind::Let,
+        ItemKind::Fn { .. } => SymbolKind::Function,
+        ItemKind::Record { .. } => SymbolKind::Record,
+        ItemKind::Enum { .. } => SymbolKind::Enum,
+        ItemKind::Recipe { .. } => SymbolKind::Recipe,
+        ItemKind::Image { .. } => SymbolKind::Image,
+        ItemKind::Test { .. } => SymbolKind::Test,
+        ItemKind::Output(_) => SymbolKind::Output,
+        ItemKind::Extern(Extern::Step { .. }) => SymbolKind::ExternStep,
+        ItemKind::Extern(Extern::Source { .. }) => SymbolKind::ExternSource,
+        ItemKind::Extern(Extern::Artifact { .. }) => SymbolKind::ExternArtifact,
+        ItemKind::Edition { .. } | ItemKind::Import(_) | ItemKind::Error => return None,
+    })
 }
 
 /// How well a name fits: less is better, nothing where letters are missing.
