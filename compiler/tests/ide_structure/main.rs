@@ -1,10 +1,6 @@
 //! What an editor asks of a module's form: outline, colours, folds, selections, links, layout, moved files.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, and its helpers count as part of it"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and its helpers count as part of it")]
 
 mod colours;
 mod layout;

@@ -132,5 +132,5 @@ fn a_selection_grows_from_the_word_to_the_module() {
     assert_eq!(from_two, expected);
     assert_eq!(grown(text.find("c(").unwrap())[..2], ["c".to_owned(), ".c".to_owned()]);
     assert_eq!(grown(9999).last().unwrap(), text);
-    assert_eq!(selections(&main(""), "main.imgc", 3), [0..0]);
+    assert_eq!(selections(&main(""), "main.imgc", 3).first(), Some(&(0..0)));
 }

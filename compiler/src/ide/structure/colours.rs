@@ -3,6 +3,8 @@
 //! Every word gets the colour that the module alone tells (its items, its imports, the prelude, what the body around
 //! binds), and then that of its meaning, where the analysis knows it.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most kinds of nodes are not what is asked for")]
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -95,6 +97,7 @@ impl TokenKind {
 
 /// What else is true of a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not, whatever the others are")]
 pub struct Modifiers {
     /// It is where the name is bound.
     pub declaration: bool,
@@ -264,9 +267,8 @@ impl<'t> Painter<'t> {
             Kind::Keyword | Kind::Constant | Kind::Rest => self.push(node.range(), TokenKind::Keyword, plain),
             Kind::Name => self.name(node, parent),
             Kind::Reference => self.reference(node),
-            Kind::Prefix => self.push(node.range(), TokenKind::Operator, plain),
             Kind::Operator if node.text() == "in" => self.push(node.range(), TokenKind::Keyword, plain),
-            Kind::Operator => self.push(node.range(), TokenKind::Operator, plain),
+            Kind::Prefix | Kind::Operator => self.push(node.range(), TokenKind::Operator, plain),
             Kind::Number | Kind::Negative => self.push(node.range(), TokenKind::Number, plain),
             Kind::Platform | Kind::AnyType => self.push(node.range(), TokenKind::EnumMember, plain),
             Kind::Chunk | Kind::BlockChunk => self.push(node.range(), TokenKind::String, plain),

@@ -153,8 +153,7 @@ fn difference(old: &Tree, new: &Tree) -> Vec<TextEdit> {
     let mut edits = Vec::new();
     let (mut from, mut to) = (0, 0);
     let (mut i, mut j) = (0, 0);
-    loop {
-        let Some((next_i, next_j)) = meet(&before, &after, i, j) else { break };
+    while let Some((next_i, next_j)) = meet(&before, &after, i, j) {
         let (Some(a), Some(b)) = (before.get(next_i), after.get(next_j)) else { break };
         edits.extend(edit(old, from..a.start, new, to..b.start));
         edits.extend(edit(old, a.start..a.end(), new, b.start..b.end()));

@@ -1,5 +1,7 @@
 //! What can be opened from a module: modules, files of the package, pages of the web.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most kinds of nodes are not what is asked for")]
+
 use std::ops::Range;
 
 use super::node::{At, Part, first_argument, plain_text, roots};

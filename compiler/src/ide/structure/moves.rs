@@ -1,5 +1,7 @@
 //! What has to be written anew when files and folders of a package get other names.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most kinds of nodes are not what is asked for")]
+
 use super::links::path_literals;
 use super::node::{At, plain_text, roots};
 use super::tree;

@@ -12,7 +12,8 @@ pub fn selections(analysis: &Analysis, path: &str, offset: usize) -> Vec<Range<u
     let Some(tree) = tree(analysis, path) else { return Vec::new() };
     let text = &*tree.text;
     let offset = offset.min(text.len());
-    let mut ranges = vec![0..text.len()];
+    let mut ranges = Vec::new();
+    ranges.push(0..text.len());
     if let Some(root) = roots(&tree).find(|root| root.with_docs().start <= offset && offset <= root.end()) {
         ranges.push(root.with_docs());
         if root.touches(offset) {
@@ -61,20 +62,16 @@ fn operand(expr: At<'_>, offset: usize) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut start = None;
     for part in expr.children() {
-        match part.kind() {
-            Kind::Operator => {
-                if part.start() > offset {
-                    break;
-                }
-                start = None;
-                ranges.clear();
+        if part.kind() != Kind::Operator {
+            let start = *start.get_or_insert(part.start());
+            if part.end() >= offset {
+                ranges.push(start..part.end());
             }
-            _ => {
-                let start = *start.get_or_insert(part.start());
-                if part.end() >= offset {
-                    ranges.push(start..part.end());
-                }
-            }
+        } else if part.start() > offset {
+            break;
+        } else {
+            start = None;
+            ranges.clear();
         }
     }
     ranges.reverse();
