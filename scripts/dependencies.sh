@@ -24,6 +24,7 @@ allowed imgc-guest-ssh "imgc-backend imgc-guest imgc-plan"
 allowed imgc-formats "imgc-store imgc-plan"
 allowed imgc-oci "imgc-formats imgc-store imgc-plan"
 allowed imgc-qemu "imgc-backend imgc-guest imgc-guest-ssh imgc-formats imgc-store imgc-plan"
+allowed tree-sitter-imgc ""
 allowed imgc-rootfs "imgc-backend imgc-guest imgc-formats imgc-oci imgc-store imgc-plan"
 for crate in tokio rustix; do
   if [ -n "$(cargo tree --locked -p imgc-compiler -e normal -i "$crate" 2>/dev/null)" ]; then

@@ -1,0 +1,15 @@
+[
+  (block)
+  (fields)
+  (members)
+  (variants)
+  (params)
+  (call)
+  (list)
+  (brace)
+  (group)
+  (import_names)
+  (match_statement)
+  (match_expression)
+  (text)
+] @fold
