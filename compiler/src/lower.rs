@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, evaluate as say};
 use crate::evaluate::{self, ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, Value};
 use crate::modules::Modules;
 use crate::span::Location;
-use crate::types::{FormatIndex, ItemId, Type};
+use crate::types::{FormatIndex, ItemId, Type, WRAPPING};
 use crate::world::World;
 
 use asked::Inputs;
@@ -288,7 +288,14 @@ impl Lowering<'_> {
         for value in args.values() {
             value.nodes(&mut of);
         }
-        let backend = of.first().and_then(|id| self.nodes.get(id.index())).map(|node| node.backend.clone());
+        let first = of.first().and_then(|id| self.nodes.get(id.index()));
+        let extension = match first.map(|node| &node.work) {
+            Some(Work::Artifact(inner)) if WRAPPING.contains(&extension.as_str()) && !inner.extension.is_empty() => {
+                format!("{}.{extension}", inner.extension)
+            }
+            Some(Work::Artifact(_) | Work::Source(_) | Work::Step(_)) | None => extension,
+        };
+        let backend = first.map(|node| node.backend.clone());
         let address = self.addresses.get(&id).cloned().unwrap_or_else(|| format!("artifact#{}", id.0));
         let node = self.push(Node {
             address: Address(address),

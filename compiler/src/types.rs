@@ -76,8 +76,13 @@ pub(crate) enum FormatIndex {
 }
 
 /// Formats that an index may name.
-pub(crate) const FORMATS: [&str; 12] =
-    ["rootfs", "oci", "raw", "qcow2", "vmdk", "vhd", "vhdx", "ova", "vagrant", "ami", "gce", "azure"];
+pub(crate) const FORMATS: [&str; 17] = [
+    "rootfs", "oci", "raw", "qcow2", "vmdk", "vhd", "vhdx", "ova", "vagrant", "ami", "gce", "azure", "tar", "zst",
+    "gz", "xz", "sums",
+];
+
+/// Those of them that are another file, compressed: their ending comes behind its own.
+pub(crate) const WRAPPING: [&str; 3] = ["zst", "gz", "xz"];
 
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,10 +9,12 @@
     reason = "a test ends where something does not hold, and says what it skips"
 )]
 
+mod artifacts;
 #[expect(dead_code, reason = "shared with the end-to-end tests, which use more of it")]
 #[path = "../e2e/bed.rs"]
 mod bed;
 mod breaking;
+mod downloads;
 mod failing;
 mod guests;
 mod resuming;

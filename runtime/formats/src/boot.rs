@@ -92,6 +92,20 @@ pub(crate) fn files(
     Ok(files)
 }
 
+/// What is loaded where there is no boot loader: `vmlinuz`, `initrd.img` where the image has one, and `cmdline`. Where the
+/// root is, whoever loads them has to say.
+pub(crate) fn loose(tree: &FileTree, machine: &Machine) -> Result<BTreeMap<&'static str, Content>, DiskError> {
+    let kernel = Kernel::newest(tree).ok_or(DiskError::NoKernel { package: machine.kernel_package })?;
+    let mut arguments = own_arguments(tree)?;
+    if !arguments.iter().any(|argument| argument.starts_with("console=")) {
+        arguments.insert(0, format!("console={},115200", machine.serial));
+    }
+    let line = Content::Bytes(format!("{}\n", arguments.join(" ")).into_bytes());
+    let mut files = BTreeMap::from([("vmlinuz", kernel.image.1.clone()), ("cmdline", line)]);
+    files.extend(kernel.initrd.map(|(_, initrd)| ("initrd.img", initrd.clone())));
+    Ok(files)
+}
+
 /// What the image asks to be passed to its kernel, in the file that systemd's `kernel-install` reads, too.
 ///
 /// How the root is found is not the image's to say: it cannot know its own disk.

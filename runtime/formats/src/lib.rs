@@ -1,7 +1,9 @@
 //! Disk and file system formats.
 
 mod boot;
+pub mod compress;
 pub mod content;
+pub mod direct;
 pub mod disk;
 pub mod ext4;
 mod fat;

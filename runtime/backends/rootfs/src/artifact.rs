@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use imgc_backend::{Artifact, ArtifactInput, BackendError, Cx, Fault, ImageConfig, Layer, LayerId, Refusal, Shape};
+use imgc_formats::direct::{self, DirectError};
 use imgc_formats::disk::{self, Boot, DiskError, DiskFormat, DiskSpec};
 use imgc_formats::region::Cancel;
 use imgc_formats::tree::FileTree;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::errors;
+use crate::{errors, packed};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +57,15 @@ struct DiskArgs {
     _file: Option<String>,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DirectArgs {
+    #[serde(rename = "of")]
+    _of: u32,
+    #[serde(rename = "file")]
+    _file: Option<String>,
+}
+
 fn raw() -> String {
     "raw".to_owned()
 }
@@ -66,10 +76,12 @@ fn uefi() -> String {
 
 /// What the artifacts read.
 pub(crate) fn shapes() -> Vec<Shape> {
-    vec![
+    let own = vec![
         Shape::of::<ArchiveArgs>("oci.archive", 1, json!({ "of": 0 })),
         Shape::of::<DiskArgs>("disk.image", 1, json!({ "of": 0, "size": 1 })),
-    ]
+        Shape::of::<DirectArgs>("disk.kernel_and_initrd", 1, json!({ "of": 0 })),
+    ];
+    [own, packed::shapes()].concat()
 }
 
 /// Refuses artifacts whose arguments ask for what cannot be made yet.
@@ -93,6 +105,9 @@ pub(crate) fn make(store: &Store, node: &Node, inputs: &[ArtifactInput], cx: &Cx
     if cx.cancel.is_cancelled() {
         return Err(BackendError::Interrupted);
     }
+    if let packed::COMPRESS | packed::CHECKSUM = node.kind.as_str() {
+        return packed::make(store, node, inputs, cx);
+    }
     let [ArtifactInput::Layer(layer)] = inputs else {
         return Err(BackendError::Internal { message: format!("{} is made of one image", node.address) });
     };
@@ -107,6 +122,7 @@ pub(crate) fn make(store: &Store, node: &Node, inputs: &[ArtifactInput], cx: &Cx
     match node.kind.as_str() {
         "oci.archive" => made.archive(),
         "disk.image" => made.disk(),
+        "disk.kernel_and_initrd" => made.direct(),
         other => Err(BackendError::Internal { message: format!("no artifact of the kind `{other}`") }),
     }
 }
@@ -190,6 +206,21 @@ impl Making<'_> {
         self.keep(&out, None, disk_usage(&args.format))
     }
 
+    fn direct(&self) -> Result<Artifact, BackendError> {
+        let DirectArgs { .. } = parse(self.node)?;
+        let tree = FileTree::of_layers(&Merged::new(&self.trees), self.layer.epoch)
+            .map_err(|error| of_disk(DiskError::Tree(error)))?;
+        let out = self.scratch.path().join("boot.tar");
+        direct::write(&tree, &self.node.platform, self.layer.epoch, &out).map_err(|error| match error {
+            DirectError::Disk(error) => of_disk(error),
+            DirectError::Io { doing, source } => BackendError::Io { doing, source },
+            error @ DirectError::Pack(_) => of_files(&error),
+        })?;
+        let usage = "tar -xf {file} && qemu-system-x86_64 -M q35 -m 1024 -nographic -kernel vmlinuz -initrd initrd.img \
+                     -append \"$(cat cmdline)\"";
+        self.keep(&out, None, vec![usage.to_owned()])
+    }
+
     fn keep(&self, file: &Path, id: Option<String>, usage: Vec<String>) -> Result<Artifact, BackendError> {
         let object = self.store.insert_file(file).map_err(errors::store)?;
         Ok(Artifact {
@@ -240,7 +271,7 @@ fn disk_usage(format: &str) -> Vec<String> {
     )]
 }
 
-fn parse<T: DeserializeOwned>(node: &Node) -> Result<T, BackendError> {
+pub(crate) fn parse<T: DeserializeOwned>(node: &Node) -> Result<T, BackendError> {
     serde_json::from_value(plain_record(&node.args))
         .map_err(|error| BackendError::Internal { message: format!("arguments of {}: {error}", node.address) })
 }

@@ -20,6 +20,7 @@ mod leaks;
 mod machine;
 mod materialize;
 mod overlay;
+mod packed;
 mod park;
 mod protocol;
 mod put;
