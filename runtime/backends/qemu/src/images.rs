@@ -109,7 +109,8 @@ pub(crate) async fn flatten(
     to: &Path,
     cx: &Cx,
 ) -> Result<(), BackendError> {
-    let mut argv = words(&["qemu-img", "convert", "-m", "4", "-W", "-O", target(format)]);
+    // Read by several at once, but written in order: equal disks give equal bytes where the format allows it.
+    let mut argv = words(&["qemu-img", "convert", "-m", "4", "-O", target(format)]);
     argv.extend(options(format).iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
     argv.push(format!("json:{}", graph(chain)));
     argv.push(to.display().to_string());
