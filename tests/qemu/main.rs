@@ -18,3 +18,4 @@ mod downloads;
 mod failing;
 mod guests;
 mod resuming;
+mod shipping;

@@ -111,7 +111,7 @@ fn top_image(store: &Store, payload: &Payload) -> Option<PathBuf> {
 }
 
 /// The largest partition of a raw disk, as a file of its own.
-fn root_partition(disk: &Path, dir: &Path) -> PathBuf {
+pub(crate) fn root_partition(disk: &Path, dir: &Path) -> PathBuf {
     let table = must(Command::new("sgdisk").arg("-p").arg(disk));
     let rows = table.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

@@ -101,6 +101,8 @@ pub struct MachineSpec {
     /// What the image's `machine = { … }` says, in plain form ([`imgc_plan::value::plain_record`]), defaults filled
     /// in; an empty object where the source has no machine record. Texts may hold secrets: [`crate::Text`].
     pub machine: serde_json::Value,
+    /// Whether it is to stand on what leaves of the layer, as those will find it who get the image: for tests.
+    pub shipped: bool,
 }
 
 /// What is kept of a machine's memory beside a layer. Nothing depends on it: a layer without one is started anew.

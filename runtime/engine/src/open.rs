@@ -192,7 +192,7 @@ async fn machine(
         .ok_or_else(|| EngineError::Internal { message: format!("no backend is named `{}`", node.backend) })?;
     let image = plan.images.iter().find(|image| image.nodes.contains(&id));
     let image = image.map_or_else(|| node.address.0.clone(), |image| image.address.0.clone());
-    let spec = MachineSpec { platform: node.platform.clone(), image, machine: plan.machine(id) };
+    let spec = MachineSpec { platform: node.platform.clone(), image, machine: plan.machine(id), shipped: false };
     backend
         .open(layer, &spec, &cx.for_node(id))
         .await

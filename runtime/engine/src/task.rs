@@ -302,6 +302,7 @@ impl Task {
                     platform: node.platform.clone(),
                     image: self.image.clone(),
                     machine: shared.plan.machine(self.node),
+                    shipped: is_probe,
                 },
                 max_steps: shared.max_chain,
             })),

@@ -93,6 +93,8 @@ impl SeedLogin {
         } else {
             json!({ "users": ["default", {
                 "name": self.user,
+                // Tells shipping whom the build made.
+                "gecos": KEY_COMMENT,
                 "ssh_authorized_keys": [self.line()],
                 "sudo": "ALL=(ALL) NOPASSWD:ALL",
                 "shell": "/bin/bash",

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Image;
 use crate::detail::Detail;
-use crate::machine::QemuMachine;
+use crate::further::first_disk;
 use crate::record::{Firmware, Machine};
-use crate::{errors, images};
+use crate::{errors, images, ship};
 
 /// The arguments of `disk.convert`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,9 +40,13 @@ pub(crate) async fn make(
     let out = scratch.path().join("disk");
     match inputs {
         [ArtifactInput::Layer(layer)] => {
-            let (chain, of_guest) = shut_down(store, node, layer, cx).await?;
+            let machine = Detail::of(layer).machine;
+            let (platform, image) = (node.platform.clone(), node.address.0.clone());
+            let spec = MachineSpec { platform, image, machine, shipped: true };
+            let shipped = ship::shipped(store, layer, &spec, cx).await?;
+            let detail = Detail::of(&shipped);
+            let chain = images::objects(store, &first_disk(&shipped, &detail), &detail.base)?;
             images::flatten(store, &chain, &args.format, &out, cx).await?;
-            drop(of_guest);
             keep(store, scratch, usage(layer, &args.format)).await
         }
         [ArtifactInput::Artifact(disk)] => {
@@ -58,25 +62,6 @@ pub(crate) async fn make(
         }
         _ => Err(BackendError::Internal { message: format!("{} is made of one disk", node.address) }),
     }
-}
-
-/// Takes a guest up once more, cleans it and shuts it down.
-async fn shut_down(
-    store: &Arc<Store>,
-    node: &Node,
-    layer: &Layer,
-    cx: &Cx,
-) -> Result<(Vec<Image>, Option<Scratch>), BackendError> {
-    let detail = Detail::of(layer);
-    if layer.chain.len() == 1 {
-        // Nothing ran in it: the disk is what its source gave.
-        return Ok((images::objects(store, &layer.chain, &detail.base)?, None));
-    }
-    let spec =
-        MachineSpec { platform: node.platform.clone(), image: node.address.0.clone(), machine: detail.machine.clone() };
-    let (machine, _) = QemuMachine::open(store, layer, &spec, cx).await?;
-    let (chain, scratch) = machine.shut_down(cx).await?;
-    Ok((chain, Some(scratch)))
 }
 
 async fn keep(store: &Arc<Store>, scratch: Scratch, usage: Vec<String>) -> Result<Artifact, BackendError> {

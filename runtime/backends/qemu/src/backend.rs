@@ -13,7 +13,7 @@ use imgc_store::Store;
 use crate::host::{self, Host};
 use crate::machine::QemuMachine;
 use crate::record::Machine;
-use crate::{artifact, errors, memory, park, source};
+use crate::{artifact, errors, memory, park, ship, source};
 
 /// The backend's name in plans and layers.
 pub(crate) const NAME: &str = "qemu";
@@ -138,6 +138,12 @@ impl Backend for Qemu {
     }
 
     async fn open(&self, on: &Layer, spec: &MachineSpec, cx: &Cx) -> Result<(Box<dyn Live>, CameUp), BackendError> {
+        if spec.shipped {
+            let shipped = ship::shipped(&self.store, on, spec, cx).await?;
+            let (machine, _) = QemuMachine::open(&self.store, &shipped, spec, cx).await?;
+            // It was meant to start anew: there is no reason to give.
+            return Ok((Box::new(machine), CameUp::Started { why: None }));
+        }
         let (machine, came_up) = QemuMachine::open(&self.store, on, spec, cx).await?;
         Ok((Box::new(machine), came_up))
     }

@@ -67,7 +67,8 @@ impl Bed {
     }
 
     pub(crate) fn open(&self, on: &Layer) -> Live<'_> {
-        let spec = MachineSpec { platform: platform(), image: "test".into(), machine: serde_json::json!({}) };
+        let spec =
+            MachineSpec { platform: platform(), image: "test".into(), machine: serde_json::json!({}), shipped: false };
         let (machine, _) = self.runtime.block_on(self.backend.open(on, &spec, &self.cx)).unwrap();
         Live { bed: self, machine }
     }
