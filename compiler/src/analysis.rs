@@ -4,15 +4,15 @@
 //! source is normal input: what is wrong costs knowledge in its own place only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use crate::check::{self as checking, Extent, Index};
+use crate::check::{self as checking, Index, Past};
 use crate::core::Program;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::driver;
 use crate::evaluate::{self, Purpose};
-use crate::modules::{self, Modules};
-use crate::names::{self, Names};
+use crate::modules::{self, Files, Modules};
+use crate::names::{self, Names, Scope};
 use crate::sources::Place;
 use crate::span::{Location, ModuleId};
 use crate::types::ItemId;
@@ -26,7 +26,17 @@ pub struct Cancelled;
 
 /// What is kept between analyses, by content. Threads may share it.
 #[derive(Debug, Default)]
-pub struct Memo {}
+pub struct Memo(Mutex<Kept>);
+
+/// What one analysis leaves for the next; what that does not ask for is dropped.
+#[derive(Debug, Default)]
+struct Kept {
+    files: Files,
+    /// The paths of the modules by id: where one has another id now, nothing that names ids is worth anything.
+    paths: Vec<Arc<str>>,
+    scopes: Vec<Arc<Scope>>,
+    items: Past,
+}
 
 /// What is known of a workspace at one time. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -53,16 +63,26 @@ impl Memo {
         entries: &[String],
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Analysis, Cancelled> {
+        let mut kept = self.0.lock().unwrap_or_else(|poisoned| {
+            // Whoever panicked may have left half of something.
+            self.0.clear_poison();
+            let mut kept = poisoned.into_inner();
+            *kept = Kept::default();
+            kept
+        });
+        let kept = &mut *kept;
         let ask = || if cancelled() { Err(Cancelled) } else { Ok(()) };
         ask()?;
         let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let mut modules = modules::load(world, &entries);
+        let mut modules = modules::load_again(world, &entries, &mut kept.files);
+        kept.fit(&modules);
         ask()?;
         let mut found = std::mem::take(&mut modules.diagnostics);
-        let (names, more) = names::resolve(&modules);
+        let (names, more) = names::resolve_again(&modules, &kept.scopes);
+        names.scopes().clone_into(&mut kept.scopes);
         found.extend(more);
         ask()?;
-        let checked = checking::check(&modules, &names, world, Extent::Whole, true);
+        let checked = checking::check_again(&modules, &names, world, &mut kept.items, cancelled).ok_or(Cancelled)?;
         found.extend(checked.diagnostics);
         let found = driver::without_consequences(found, &modules);
         let mut diagnostics = by_module(found, modules.all.len());
@@ -88,6 +108,18 @@ impl Memo {
         let by_path = modules.all.iter().map(|module| (module.path.clone(), module.id)).collect();
         let (program, indexes) = (checked.program, checked.indexes);
         Ok(Analysis(Arc::new(Known { modules, names, program, indexes, by_path, diagnostics })))
+    }
+}
+
+impl Kept {
+    /// Forgets what names modules by ids that others have now.
+    fn fit(&mut self, modules: &Modules) {
+        let same = self.paths.iter().zip(&modules.all).all(|(path, module)| *path == module.path);
+        if !same {
+            self.scopes.clear();
+            self.items = Past::default();
+        }
+        self.paths = modules.all.iter().map(|module| module.path.clone()).collect();
     }
 }
 
@@ -123,6 +155,19 @@ fn closure(modules: &Modules, root: ModuleId) -> BTreeSet<ModuleId> {
         }
     }
     found
+}
+
+impl PartialEq for Analysis {
+    /// Whether both know the same, whatever was kept for them.
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&*self.0, &*other.0);
+        a.by_path == b.by_path
+            && a.modules.sources == b.modules.sources
+            && a.names.scopes() == b.names.scopes()
+            && a.program == b.program
+            && a.indexes == b.indexes
+            && a.diagnostics == b.diagnostics
+    }
 }
 
 impl Analysis {

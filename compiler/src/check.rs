@@ -22,12 +22,14 @@ mod members;
 mod operators;
 mod order;
 mod patterns;
+mod reuse;
 mod scripts;
 mod secrets;
 mod written;
 
 pub(crate) use index::{Index, LocalUse, Target};
 pub(crate) use members::MEMBERS;
+pub(crate) use reuse::Past;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,6 +79,8 @@ pub(crate) struct Checker<'a> {
     frames: Vec<Frame>,
     /// Whether an editor wants to know what stands in the items.
     records: bool,
+    /// What was kept of the last check.
+    past: Option<&'a mut Past>,
     diagnostics: Vec<Diagnostic>,
     indexes: Vec<Vec<Arc<Index>>>,
 }
@@ -86,9 +90,12 @@ pub(crate) struct Checker<'a> {
 struct Frame {
     diagnostics: Vec<Diagnostic>,
     index: Option<Index>,
+    /// What it asked, where that is kept.
+    asks: Option<reuse::Asks>,
 }
 
 /// What checking found.
+#[derive(Default)]
 pub(crate) struct Found {
     pub(crate) program: Program,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -96,9 +103,32 @@ pub(crate) struct Found {
     pub(crate) indexes: Vec<Vec<Arc<Index>>>,
 }
 
-/// Checks all modules of the package and what they use of the standard library; or all of that. `records` says whether
-/// an editor wants to know what stands in the items.
-pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent: Extent, records: bool) -> Found {
+/// Checks all modules of the package and what they use of the standard library; or all of that.
+pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent: Extent) -> Found {
+    run(modules, names, world, extent, None, &|| false).unwrap_or_default()
+}
+
+/// Checks all of all modules for an editor, less what was kept of the last check and is still so. None where nobody
+/// wants the result any more; what was checked is kept all the same.
+pub(crate) fn check_again(
+    modules: &Modules,
+    names: &Names,
+    world: &dyn World,
+    past: &mut Past,
+    cancelled: &dyn Fn() -> bool,
+) -> Option<Found> {
+    past.fit(modules.all.iter().map(|module| module.tree.items.len()));
+    run(modules, names, world, Extent::Whole, Some(past), cancelled)
+}
+
+fn run(
+    modules: &Modules,
+    names: &Names,
+    world: &dyn World,
+    extent: Extent,
+    past: Option<&mut Past>,
+    cancelled: &dyn Fn() -> bool,
+) -> Option<Found> {
     let states = modules.all.iter().map(|m| vec![State::Untouched; m.tree.items.len()]).collect();
     let mut checker = Checker {
         modules,
@@ -108,7 +138,8 @@ pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent:
         orders: vec![Vec::new(); modules.all.len()],
         waiting: Vec::new(),
         frames: Vec::new(),
-        records,
+        records: past.is_some(),
+        past,
         diagnostics: Vec::new(),
         indexes: vec![Vec::new(); modules.all.len()],
     };
@@ -118,8 +149,11 @@ pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent:
         if module.is_std && extent == Extent::Used {
             continue;
         }
-        for item in order::dependencies_first(module, modules, names) {
-            checker.demand(ItemId { module: *id, item });
+        if cancelled() {
+            return None;
+        }
+        for item in checker.order_of(module).iter() {
+            checker.demand(ItemId { module: *id, item: *item });
         }
     }
     let nothing = Arc::new(Item::Nothing);
@@ -134,12 +168,26 @@ pub(crate) fn check(modules: &Modules, names: &Names, world: &dyn World, extent:
         }
     });
     let program = Program { modules: modules.collect() };
-    Found { program, diagnostics: checker.diagnostics, indexes: checker.indexes }
+    Some(Found { program, diagnostics: checker.diagnostics, indexes: checker.indexes })
 }
 
 impl Checker<'_> {
-    /// The checked item; none where it is part of a cycle, which has then been reported.
+    /// The checked item, of which only the signature matters; none where it is part of a cycle, which has then been
+    /// reported.
     fn demand(&mut self, id: ItemId) -> Option<Arc<Item>> {
+        let item = self.demanded(id)?;
+        self.note_signature(id, &item);
+        Some(item)
+    }
+
+    /// The checked item, all of which matters.
+    fn demand_whole(&mut self, id: ItemId) -> Option<Arc<Item>> {
+        let item = self.demanded(id)?;
+        self.note_whole(id, &item);
+        Some(item)
+    }
+
+    fn demanded(&mut self, id: ItemId) -> Option<Arc<Item>> {
         match self.state(id)? {
             State::Done(item) => return Some(item.clone()),
             State::Open => {
@@ -152,12 +200,28 @@ impl Checker<'_> {
             self.report_cycle(id);
             return None;
         }
+        self.checked(id)
+    }
+
+    /// The item, which nobody has touched yet.
+    fn checked(&mut self, id: ItemId) -> Option<Arc<Item>> {
         self.set(id, State::Open);
         self.waiting.push(id);
-        self.frames.push(Frame { diagnostics: Vec::new(), index: self.records.then(Index::default) });
-        let item = Arc::new(items::check(self, id));
+        let item = match self.kept(id) {
+            Some(kept) => {
+                self.diagnostics.extend(kept.diagnostics.iter().cloned());
+                self.set_index(id, kept.index.clone());
+                kept.item.clone()
+            }
+            None => {
+                let index = self.records.then(Index::default);
+                let asks = self.past.is_some().then(reuse::Asks::default);
+                self.frames.push(Frame { diagnostics: Vec::new(), index, asks });
+                let item = items::check(self, id);
+                self.finish(id, item)
+            }
+        };
         self.waiting.pop();
-        self.finish(id);
         self.set(id, State::Done(item.clone()));
         if let Some(order) = self.orders.get_mut(id.module.0 as usize) {
             order.push(id.item);
@@ -165,20 +229,36 @@ impl Checker<'_> {
         Some(item)
     }
 
-    /// Keeps what an item said that has been checked.
-    fn finish(&mut self, id: ItemId) {
-        let Some(mut frame) = self.frames.pop() else { return };
-        self.diagnostics.append(&mut frame.diagnostics);
-        if let Some(mut index) = frame.index
-            && let Some(of_module) = self.indexes.get_mut(id.module.0 as usize)
-        {
+    /// Takes what an item said that has been checked.
+    fn finish(&mut self, id: ItemId, item: Item) -> Arc<Item> {
+        let Some(frame) = self.frames.pop() else { return Arc::new(item) };
+        let index = frame.index.map(|mut index| {
             index.finish();
+            Arc::new(index)
+        });
+        if let Some(index) = &index {
+            self.set_index(id, index.clone());
+        }
+        match frame.asks {
+            Some(asks) => {
+                self.diagnostics.extend(frame.diagnostics.iter().cloned());
+                self.keep(id, item, (frame.diagnostics, index.unwrap_or_default()), asks)
+            }
+            None => {
+                self.diagnostics.extend(frame.diagnostics);
+                Arc::new(item)
+            }
+        }
+    }
+
+    fn set_index(&mut self, id: ItemId, index: Arc<Index>) {
+        if let Some(of_module) = self.indexes.get_mut(id.module.0 as usize) {
             let position = id.item as usize;
             if of_module.len() <= position {
                 of_module.resize(position + 1, Arc::default());
             }
             if let Some(place) = of_module.get_mut(position) {
-                *place = Arc::new(index);
+                *place = index;
             }
         }
     }
@@ -211,13 +291,14 @@ impl Checker<'_> {
     }
 
     fn report_cycle(&mut self, id: ItemId) {
+        self.untold_all();
         let from = self.waiting.iter().position(|waiting| *waiting == id).unwrap_or(0);
-        let place = |id: &ItemId| (self.name(*id).to_string(), self.name_place(*id));
+        let place = |id: &ItemId| (self.name_of(*id).to_string(), self.place_of(*id));
         let kinds = self.waiting.iter().skip(from).filter_map(|id| self.syntax(*id).map(|item| &item.kind));
         let of = kinds.map(cycle_of).reduce(|a, b| if a == b { a } else { say::CycleOf::Values });
         let others: Vec<_> = self.waiting.iter().skip(from).filter(|other| **other != id).map(place).collect();
         let of = of.unwrap_or(say::CycleOf::Values);
-        let diagnostic = say::cycle(of, self.name_place(id), &self.name(id), &others);
+        let diagnostic = say::cycle(of, self.place_of(id), &self.name_of(id), &others);
         self.report(diagnostic);
     }
 
@@ -226,14 +307,34 @@ impl Checker<'_> {
     }
 
     /// The name of an item, as messages give it.
-    fn name(&self, id: ItemId) -> Arc<str> {
+    fn name(&mut self, id: ItemId) -> Arc<str> {
+        let name = self.name_of(id);
+        self.note_name(id, &name, self.place_of(id));
+        name
+    }
+
+    fn name_place(&mut self, id: ItemId) -> Location {
+        let at = self.place_of(id);
+        let name = self.name_of(id);
+        self.note_name(id, &name, at);
+        at
+    }
+
+    fn name_of(&self, id: ItemId) -> Arc<str> {
         let name = self.syntax(id).and_then(|item| item_name(&item.kind));
         name.map_or_else(|| Arc::from("import"), |name| name.text.clone())
     }
 
-    fn name_place(&self, id: ItemId) -> Location {
+    fn place_of(&self, id: ItemId) -> Location {
         let span = self.syntax(id).map(|item| item_name(&item.kind).map_or(item.span, |name| name.span));
         modules::at(id.module, id.item, span.unwrap_or_default())
+    }
+
+    /// How a part of an item is written.
+    fn written(&self, id: ItemId, span: Span) -> &str {
+        let place = modules::at(id.module, id.item, span);
+        let source = self.modules.sources.modules().get(id.module.0 as usize);
+        source.and_then(|source| source.slice(&place)).unwrap_or_default()
     }
 }
 

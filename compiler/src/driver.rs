@@ -100,7 +100,7 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
 pub fn check_library(world: &dyn World) -> Checked {
     let modules = modules::load(world, &["main.imgc"]);
     let (names, _) = names::resolve(&modules);
-    let found = checking::check(&modules, &names, world, Extent::Whole, false);
+    let found = checking::check(&modules, &names, world, Extent::Whole);
     Checked { diagnostics: found.diagnostics, sources: modules.sources, ..Checked::default() }
 }
 
@@ -163,7 +163,7 @@ fn stages(world: &dyn World, entry: &str) -> Stages {
     let mut diagnostics = std::mem::take(&mut modules.diagnostics);
     let (names, more) = names::resolve(&modules);
     diagnostics.extend(more);
-    let found = checking::check(&modules, &names, world, Extent::Used, false);
+    let found = checking::check(&modules, &names, world, Extent::Used);
     diagnostics.extend(found.diagnostics);
     let program = found.program;
     let diagnostics = without_consequences(diagnostics, &modules);

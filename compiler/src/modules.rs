@@ -9,11 +9,16 @@ use crate::ast::{self, ImportFrom, ItemKind, TemplatePart};
 use crate::diagnostic::{Diagnostic, names};
 use crate::names::item_name;
 use crate::paths::{self, PathFault};
-use crate::sources::{Source, Sources};
+use crate::sources::Sources;
 use crate::span::{Location, ModuleId, Span};
 use crate::spelling::nearest;
+use crate::stdlib;
 use crate::world::World;
-use crate::{parse, stdlib};
+
+mod files;
+
+use files::File;
+pub(crate) use files::Files;
 
 /// A module that was read.
 #[derive(Debug, Clone)]
@@ -23,7 +28,7 @@ pub(crate) struct Module {
     pub(crate) path: Arc<str>,
     pub(crate) tree: Arc<ast::Module>,
     /// Positions of the items by name; of two with one name the first.
-    pub(crate) items: HashMap<Arc<str>, u32>,
+    pub(crate) items: Arc<HashMap<Arc<str>, u32>>,
     /// The module that each import item names, by position of the item.
     pub(crate) imports: BTreeMap<u32, ModuleId>,
     pub(crate) is_std: bool,
@@ -47,19 +52,24 @@ pub(crate) struct Modules {
 /// How far the reading of a module is.
 #[derive(Clone, Copy)]
 enum Progress {
+    /// It has its id and has not been read.
+    Named(ModuleId),
     Open,
     Done(ModuleId),
 }
 
 struct Loader<'a> {
     world: &'a dyn World,
+    /// What was parsed before.
+    files: Option<&'a mut Files>,
     modules: Modules,
     by_path: HashMap<String, Progress>,
 }
 
-/// Reads `entries` and what they import. Each of them is always there, empty if it could not be read.
+/// Reads `entries` and what they import. Each of them is always there, empty if it could not be read; the first one is
+/// [`ModuleId`] 0.
 pub(crate) fn load(world: &dyn World, entries: &[&str]) -> Modules {
-    let mut loader = Loader { world, modules: Modules::default(), by_path: HashMap::new() };
+    let mut loader = Loader { world, files: None, modules: Modules::default(), by_path: HashMap::new() };
     for entry in entries {
         loader.read(entry, None);
     }
@@ -72,23 +82,54 @@ pub(crate) fn load(world: &dyn World, entries: &[&str]) -> Modules {
     loader.modules
 }
 
+/// The same, with what was parsed before. The standard library and then the entries have the first ids, so that none
+/// of them gets another one when an import changes.
+pub(crate) fn load_again(world: &dyn World, entries: &[&str], files: &mut Files) -> Modules {
+    let mut loader = Loader { world, files: Some(files), modules: Modules::default(), by_path: HashMap::new() };
+    for module in stdlib::modules() {
+        loader.add_std(module);
+    }
+    for entry in entries {
+        loader.name(entry);
+    }
+    for entry in entries {
+        loader.read(entry, None);
+    }
+    loader.link_std();
+    if let Some(files) = loader.files {
+        files.turn();
+    }
+    loader.modules
+}
+
 impl Loader<'_> {
+    /// Gives a module its id before it is read.
+    fn name(&mut self, path: &str) {
+        if self.by_path.contains_key(path) {
+            return;
+        }
+        let file = File::parse(Arc::from(path), Arc::from(""), self.next());
+        self.by_path.insert(path.to_owned(), Progress::Named(self.next()));
+        self.add(None, file);
+    }
+
     /// Reads a module and, first, what it imports. None where it cannot be read or is being read already.
     fn read(&mut self, path: &str, from: Option<Location>) -> Option<ModuleId> {
-        match self.by_path.get(path) {
+        let named = match self.by_path.get(path) {
             Some(Progress::Done(id)) => return Some(*id),
             Some(Progress::Open) => {
                 self.modules.diagnostics.push(names::import_cycle(from.unwrap_or_default(), path));
                 return None;
             }
-            None => {}
-        }
+            Some(Progress::Named(id)) => Some(*id),
+            None => None,
+        };
         let read = self.world.module(path);
         let text = match (&read, from) {
             (Ok(text), _) => text.clone(),
             // The applied module is there in any case, so that what is wrong with it has a place.
             (Err(error), None) => {
-                let at = Location { module: self.next(), ..Location::default() };
+                let at = Location { module: named.unwrap_or_else(|| self.next()), ..Location::default() };
                 self.modules.diagnostics.push(names::unreadable_module(at, error));
                 Arc::from("")
             }
@@ -98,22 +139,20 @@ impl Loader<'_> {
             }
         };
         self.by_path.insert(path.to_owned(), Progress::Open);
-        if read.is_ok() {
-            self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
-        }
-        let parsed = parse::parse(&text, self.next());
-        self.modules.diagnostics.extend(parsed.diagnostics);
-        let tree = Arc::new(parsed.module);
-        let path: Arc<str> = Arc::from(path);
-        let id = self.modules.sources.add(Source::new(path.clone(), text, &tree.starts));
-        self.modules.all.push(Module {
-            id,
-            path: path.clone(),
-            tree: tree.clone(),
-            items: by_name(&tree),
-            imports: BTreeMap::new(),
-            is_std: false,
-        });
+        let module = named.unwrap_or_else(|| self.next());
+        let mut file = match &mut self.files {
+            Some(files) => files.parsed(path, text, module),
+            None => {
+                // An editor makes no plan.
+                if read.is_ok() {
+                    self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
+                }
+                File::parse(Arc::from(path), text, module)
+            }
+        };
+        self.modules.diagnostics.append(&mut file.diagnostics);
+        let tree = file.tree.clone();
+        let id = self.add(named, file);
         for (item, number) in tree.items.iter().zip(0..) {
             if let ItemKind::Import(import) = &item.kind
                 && let Some(target) = self.import(id, number, import)
@@ -122,9 +161,27 @@ impl Loader<'_> {
                 module.imports.insert(number, target);
             }
         }
-        self.by_path.insert(path.to_string(), Progress::Done(id));
+        self.by_path.insert(path.to_owned(), Progress::Done(id));
         self.modules.order.push(id);
         Some(id)
+    }
+
+    /// Adds a file, or puts it where its id was given before.
+    fn add(&mut self, named: Option<ModuleId>, file: File) -> ModuleId {
+        let id = named.unwrap_or_else(|| self.next());
+        let path = file.source.path.clone();
+        let module = Module { id, path, tree: file.tree, items: file.items, imports: BTreeMap::new(), is_std: false };
+        match self.modules.all.get_mut(id.0 as usize) {
+            Some(place) => {
+                *place = module;
+                self.modules.sources.replace(id, file.source);
+            }
+            None => {
+                self.modules.all.push(module);
+                self.modules.sources.add(file.source);
+            }
+        }
+        id
     }
 
     /// What the next module will be called.
@@ -158,7 +215,7 @@ impl Loader<'_> {
         self.modules.all.push(Module {
             id,
             path: module.source.path.clone(),
-            items: by_name(&tree),
+            items: Arc::new(by_name(&tree)),
             tree,
             imports: BTreeMap::new(),
             is_std: true,

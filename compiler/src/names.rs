@@ -32,7 +32,7 @@ pub(crate) enum Bound {
 }
 
 /// The names of one module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) own: BTreeMap<Arc<str>, (Bound, Location)>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Scope {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     /// By module.
-    scopes: Vec<Scope>,
+    scopes: Vec<Arc<Scope>>,
     prelude: BTreeMap<Arc<str>, Bound>,
 }
 
@@ -67,12 +67,18 @@ pub(crate) fn item_name(kind: &ItemKind) -> Option<&Name> {
 
 /// Collects the names of every module.
 pub(crate) fn resolve(modules: &Modules) -> (Names, Vec<Diagnostic>) {
+    resolve_again(modules, &[])
+}
+
+/// Collects the names of every module; those of one that binds what it bound before stay the same.
+pub(crate) fn resolve_again(modules: &Modules, before: &[Arc<Scope>]) -> (Names, Vec<Diagnostic>) {
     let mut names = Names::default();
     let mut diagnostics = Vec::new();
     names.add_prelude(modules);
     for module in &modules.all {
         let scope = names.scope(modules, module, &mut diagnostics);
-        names.scopes.push(scope);
+        let known = before.get(module.id.0 as usize).filter(|before| ***before == scope);
+        names.scopes.push(known.cloned().unwrap_or_else(|| Arc::new(scope)));
     }
     (names, diagnostics)
 }
@@ -82,6 +88,16 @@ impl Names {
     pub(crate) fn find(&self, module: ModuleId, name: &str) -> Option<Bound> {
         let own = self.scopes.get(module.0 as usize).and_then(|scope| scope.own.get(name));
         own.map(|(bound, _)| *bound).or_else(|| self.prelude.get(name).copied())
+    }
+
+    /// The names that a module binds itself.
+    pub(crate) fn scope_of(&self, module: ModuleId) -> Option<&Arc<Scope>> {
+        self.scopes.get(module.0 as usize)
+    }
+
+    /// Those of all modules.
+    pub(crate) fn scopes(&self) -> &[Arc<Scope>] {
+        &self.scopes
     }
 
     /// Where a module binds a name itself.

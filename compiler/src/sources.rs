@@ -51,6 +51,14 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The bytes of a location.
+    pub(crate) fn slice(&self, at: &Location) -> Option<&str> {
+        let item = *self.starts.get(at.item as usize)? as usize;
+        self.text.get(item + at.span.start as usize..item + at.span.end as usize)
+    }
+}
+
 impl Sources {
     /// One module alone, which is [`ModuleId`] 0.
     pub fn of(source: Source) -> Self {
@@ -61,6 +69,13 @@ impl Sources {
     pub(crate) fn add(&mut self, source: Source) -> ModuleId {
         self.modules.push(source);
         ModuleId(u32::try_from(self.modules.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// Puts another text in the place of a module's.
+    pub(crate) fn replace(&mut self, id: ModuleId, source: Source) {
+        if let Some(place) = self.modules.get_mut(id.0 as usize) {
+            *place = source;
+        }
     }
 
     /// Every module, in the order in which they were met; the applied module first.

@@ -139,6 +139,8 @@ impl Body<'_, '_> {
                 None
             }
             (None, _) => {
+                // What kinds of items there are is not noted.
+                self.checker.untold();
                 let near = {
                     let visible = self.checker.names.visible(self.module);
                     let legal = visible.filter(|name| self.is_legal(name, path.names.len() > 1, is));

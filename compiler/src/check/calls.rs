@@ -7,7 +7,7 @@ use crate::core::{Expr, Item, Kind, Ref, Signature};
 use crate::diagnostic::{evaluate as say_evaluate, names as say_names, types as say};
 use crate::evaluate::Value;
 use crate::modules::plain;
-use crate::names::{self, Bound};
+use crate::names::Bound;
 use crate::paths::{self, PathFault};
 use crate::span::{Location, ModuleId, Span};
 use crate::types::{Nominal, Type};
@@ -50,7 +50,7 @@ impl Body<'_, '_> {
         if name.text.is_empty() {
             return None;
         }
-        match names::exported(self.checker.modules, module, name, self.at(name.span)) {
+        match self.checker.exported(module, name, self.at(name.span)) {
             Ok(id) => {
                 self.used(name.span, || Target::Item(id));
                 Some(Ref { id, via })
@@ -254,7 +254,7 @@ impl Body<'_, '_> {
     }
 
     fn exists(&mut self, path: &str, at: Location, wanted: Found) -> bool {
-        let diagnostic = match self.checker.world.find(path) {
+        let diagnostic = match self.checker.find(path) {
             Ok(found) if found == wanted => return true,
             Ok(Found::Missing) | Err(WorldError::Missing { .. }) => say_evaluate::missing_path(at, path),
             Ok(found) => say_evaluate::wrong_kind(at, if path.is_empty() { "." } else { path }, wanted, found),

@@ -24,7 +24,7 @@ impl Checker<'_> {
         match &expr.kind {
             Kind::Value(value) => Some(value.clone()),
             // What was imported may have been given other arguments.
-            Kind::Item(of) if of.via.is_none() => match &*self.demand(of.id)? {
+            Kind::Item(of) if of.via.is_none() => match &*self.demand_whole(of.id)? {
                 Item::Let { value, .. } | Item::Output { value, .. } => self.seen(value, depth + 1),
                 _ => None,
             },
@@ -32,7 +32,7 @@ impl Checker<'_> {
             Kind::Record { spreads, fields, of } => {
                 let mut record = Fields::new();
                 if let Some(of) = of
-                    && let Item::Record { params, .. } = &*self.demand(of.id)?
+                    && let Item::Record { params, .. } = &*self.demand_whole(of.id)?
                 {
                     for param in params {
                         let value = param.default.as_ref().and_then(|default| self.seen(default, depth + 1));

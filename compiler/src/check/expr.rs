@@ -9,7 +9,7 @@ use crate::evaluate::Value;
 use crate::names::Bound;
 use crate::span::Span;
 use crate::spelling::nearest;
-use crate::types::{Coercion, Fit, PlatformIndex, Type, fit, join};
+use crate::types::{Coercion, Fit, ItemId, PlatformIndex, Type, fit, join};
 
 use super::{Body, MAX_DEPTH, Root, Target, Typed, Want};
 
@@ -118,7 +118,8 @@ impl Body<'_, '_> {
             return self.poison(span);
         }
         if matches!(ty, Type::Mode) && !is_octal {
-            self.report(say_types::decimal_mode(at, self.source(span), want.why));
+            let written = self.source(span);
+            self.report(say_types::decimal_mode(at, &written, want.why));
             return self.poison(span);
         }
         self.number(n, span, ty.clone())
@@ -133,10 +134,11 @@ impl Body<'_, '_> {
     }
 
     /// What is written there.
-    fn source(&self, span: Span) -> &str {
-        let place = self.checker.modules.sources.place(&self.at(span));
-        let text = self.checker.modules.sources.modules().get(self.module.0 as usize).map(|source| &*source.text);
-        text.and_then(|text| text.get(place.start..place.end)).unwrap_or_default()
+    fn source(&mut self, span: Span) -> String {
+        let id = ItemId { module: self.module, item: self.item };
+        let text = self.checker.written(id, span).to_owned();
+        self.checker.note_text(span, &text);
+        text
     }
 
     fn platform_literal(&mut self, platform: &crate::ast::Platform, span: Span) -> Typed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ast::{self, Extern, ItemKind, Let};
 use crate::core::{Expr, Item, Kind, Param, Signature};
 use crate::diagnostic::{names as say_names, types as say};
-use crate::names::{self, item_name};
+use crate::names::item_name;
 use crate::span::ModuleId;
 use crate::types::{Field, ItemId, Nominal, Pattern, Shape, Type, VariantType};
 
@@ -68,6 +68,10 @@ impl Body<'_, '_> {
             return Item::Nothing;
         };
         let module = *module;
+        // What it looks up of the other module's params is not noted.
+        if !import.args.is_empty() {
+            self.checker.untold();
+        }
         let Some(items) = self.checker.modules.all.get(module.0 as usize).map(|m| m.tree.clone()) else {
             return Item::Nothing;
         };
@@ -118,7 +122,7 @@ impl Body<'_, '_> {
         }
         for name in import.names.iter().flatten() {
             let at = self.at(name.span);
-            if let Ok(id) = names::exported(self.checker.modules, module, name, at) {
+            if let Ok(id) = self.checker.exported(module, name, at) {
                 self.used(name.span, || Target::Item(id));
             }
         }

@@ -69,7 +69,7 @@ impl Body<'_, '_> {
     }
 
     fn machines_of_item(&mut self, of: Ref, depth: u32) -> Machines {
-        match self.checker.demand(of.id).as_deref() {
+        match self.checker.demand_whole(of.id).as_deref() {
             Some(Item::Source(signature)) => signature.machine.clone().map_or(Machines::None, Machines::Record),
             Some(Item::Let { value, .. }) => self.machines_of(&value.clone(), depth + 1),
             Some(Item::Fn { body, .. }) => self.machines_of(&body.clone(), depth + 1),

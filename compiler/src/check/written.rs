@@ -7,7 +7,7 @@ use crate::ast::{Path, TypeExpr, TypeKind};
 use crate::core::Item;
 use crate::diagnostic::{names as say, platform as say_platform, types as say_types};
 use crate::modules::plain;
-use crate::names::{self, BUILTIN_TYPES, Bound};
+use crate::names::{BUILTIN_TYPES, Bound};
 use crate::spelling::nearest;
 use crate::types::{CheckedText, FORMATS, FormatIndex, ItemId, Pattern, PlatformIndex, SYSTEMS, Type};
 
@@ -71,7 +71,7 @@ impl Body<'_, '_> {
             }
             ([first, name], Some(Bound::Module { module, .. })) => {
                 self.used(first.span, || Target::Module(module));
-                match names::exported(self.checker.modules, module, name, self.at(name.span)) {
+                match self.checker.exported(module, name, self.at(name.span)) {
                     Ok(id) => {
                         self.used(name.span, || Target::Item(id));
                         Some(id)

@@ -55,7 +55,8 @@ impl<'a> Visit<'a> for Uses<'a> {
 
 /// Unused items and locals of a module.
 pub(super) fn lint(module: &Module, all: &Modules, found: &mut Vec<Diagnostic>) {
-    let elsewhere = members_elsewhere(module, all);
+    // Looked at only where a param is not used here.
+    let elsewhere = std::cell::LazyCell::new(|| members_elsewhere(module, all));
     let uses: Vec<Uses<'_>> = module.tree.items.iter().map(|item| of(item)).collect();
     // How many items use a name; one that uses itself would be a cycle.
     let mut users: BTreeMap<&str, usize> = BTreeMap::new();
@@ -89,9 +90,9 @@ fn of(item: &Item) -> Uses<'_> {
     uses
 }
 
-/// Names behind dots in other modules of the package: params of this one may be among them.
+/// Names behind dots in modules that import this one: params of this one may be among them.
 fn members_elsewhere<'a>(module: &Module, all: &'a Modules) -> BTreeSet<&'a str> {
-    let others = all.all.iter().filter(|other| !other.is_std && other.id != module.id);
+    let others = all.all.iter().filter(|other| other.imports.values().any(|imported| *imported == module.id));
     others.flat_map(|other| other.tree.items.iter().flat_map(|item| of(item).members)).collect()
 }
 

@@ -1,0 +1,16 @@
+//! What an analysis keeps changes nothing but its time: after any edits it says what one from scratch says.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and says how much it tried"
+)]
+
+mod edits;
+mod large;
+#[path = "../it/random.rs"]
+mod random;
+#[path = "../../../tests/workspace/mod.rs"]
+mod workspace;
+mod world;
