@@ -59,4 +59,5 @@ bench: toolchain
 	@scripts/setup.sh test
 	cargo build --release --locked -p imgc
 	cargo bench --locked -p imgc --bench peers
+	cargo bench --locked -p imgc --bench engine
 	IMGC_FAULT_KILLS=1000 cargo test --locked -p imgc --test faults random_kills -- --nocapture

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use imgc_backend::{
     Backend, BackendError, CameUp, Channel, Close, Closed, Cx, Event, Keep, Layer, Machine, MachineSpec, Output, Stream,
 };
 use imgc_plan::{Fingerprint, Node};
+// Tests play a run in the time that the runtime says.
+use tokio::time::Instant;
 
 /// Runs the steps of every kind over a channel; `imgc-guest` fills it in.
 #[async_trait::async_trait]

@@ -4,13 +4,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use imgc_backend::{Artifact, ArtifactInput, BackendError, Event, Layer, MachineSpec};
 use imgc_plan::{
     FileRef, Fingerprint, Node, NodeId, Source, Spec, State, Value, fingerprint, fingerprint_of, node::Work, spec_of,
 };
 use imgc_store::{Lease, NewEntry};
+// Tests play a run in the time that the runtime says.
+use tokio::time::Instant;
 
 use crate::executor::{Ran, Stand};
 use crate::facts::{is_expired, now};

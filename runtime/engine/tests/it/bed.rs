@@ -168,6 +168,7 @@ pub(crate) struct Bed {
     pub(crate) seen: Arc<Seen>,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) cancel: CancellationToken,
+    cloud: Option<Arc<Cloud>>,
 }
 
 impl Bed {
@@ -176,10 +177,17 @@ impl Bed {
         Self::on(dir, states, Arc::default())
     }
 
+    /// One of each kind: here with states that are contents, here with states that are made, and far away.
+    pub(crate) fn each() -> [Self; 3] {
+        [Self::new(States::Content), Self::new(States::Made), Self::remote(CommitCost::Free).0]
+    }
+
     /// Another process, as far as store and engine are concerned.
     pub(crate) fn another(&self, package: &str) -> Self {
         let mut bed = Self::on(self.dir.clone(), self.engine.backends["fake"].offers().states, self.seen.clone());
-        bed.engine.package = package.to_owned();
+        package.clone_into(&mut bed.engine.package);
+        bed.engine.backends.clone_from(&self.engine.backends);
+        bed.cloud.clone_from(&self.cloud);
         bed
     }
 
@@ -189,6 +197,7 @@ impl Bed {
         let cloud = Arc::<Cloud>::default();
         let remote = Remote::new(bed.engine.store.clone(), cloud.clone(), bed.seen.clone(), commit);
         bed.engine.backends = BTreeMap::from([("fake", Arc::new(remote) as Arc<dyn Backend>)]);
+        bed.cloud = Some(cloud.clone());
         (bed, cloud)
     }
 
@@ -198,7 +207,7 @@ impl Bed {
         let backends = BTreeMap::from([("fake", fake)]);
         let steps = Arc::new(Steps(seen.clone()));
         let engine = Engine { store, backends, steps, package: "p".to_owned() };
-        Self { dir, engine, seen, events: Arc::default(), cancel: CancellationToken::new() }
+        Self { dir, engine, seen, events: Arc::default(), cancel: CancellationToken::new(), cloud: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -234,8 +243,17 @@ impl Bed {
         ran
     }
 
+    /// Checks what ran since the last call: by whether a step that leaves the same stops what follows, or not.
+    pub(crate) fn ran_is(&self, content: &[&str], made: &[&str]) {
+        let is_content = self.engine.backends["fake"].offers().states == States::Content;
+        assert_eq!(self.ran(), if is_content { content } else { made });
+    }
+
     pub(crate) fn nothing_alive(&self) {
         assert_eq!(self.seen.alive.load(Ordering::SeqCst), 0);
+        if let Some(cloud) = &self.cloud {
+            assert!(cloud.machines.lock().unwrap().is_empty());
+        }
     }
 }
 

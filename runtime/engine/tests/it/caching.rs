@@ -112,8 +112,7 @@ async fn independent_images_run_at_once_and_jobs_limits_them() {
     let image =
         |n: usize| Img { from: None, base: n.to_string(), steps: vec![Do::taking(&format!("{n}"), 200)], needs: None };
     let program = Program { images: (0..4).map(image).collect() };
-    for jobs in [1, 2, 4] {
-        let bed = Bed::new(States::Content);
+    for (jobs, bed) in [1, 2, 4].into_iter().flat_map(|jobs| Bed::each().into_iter().map(move |bed| (jobs, bed))) {
         let options = Options { jobs: NonZeroUsize::new(jobs).unwrap(), ..Options::default() };
         bed.apply(&plan(&program), &options).await.unwrap();
         assert_eq!(bed.seen.most.load(Ordering::SeqCst), jobs);
@@ -123,21 +122,23 @@ async fn independent_images_run_at_once_and_jobs_limits_them() {
 #[tokio::test]
 async fn of_two_equal_images_one_is_built() {
     let image = || Img { from: None, base: "b".to_owned(), steps: vec![Do::taking("x", 50), Do::of("y")], needs: None };
-    let bed = Bed::new(States::Content);
-    let plan = plan(&Program { images: vec![image(), image()] });
-    let applied = bed.apply(&plan, &Options::default()).await.unwrap();
-    assert_eq!(fingerprints_run(&applied).len(), 4);
-    assert_eq!(applied.nodes.iter().filter(|node| node.outcome == Outcome::Cached).count(), 4);
-    assert_eq!(bed.ran().len(), 4);
+    for bed in Bed::each() {
+        let plan = plan(&Program { images: vec![image(), image()] });
+        let applied = bed.apply(&plan, &Options::default()).await.unwrap();
+        assert_eq!(fingerprints_run(&applied).len(), 4);
+        assert_eq!(applied.nodes.iter().filter(|node| node.outcome == Outcome::Cached).count(), 4);
+        assert_eq!(bed.ran().len(), 4);
+    }
 }
 
 #[tokio::test]
 async fn only_what_is_selected_runs() {
     let image = |base: &str| Img { from: None, base: base.to_owned(), steps: vec![Do::of(base)], needs: None };
-    let bed = Bed::new(States::Content);
-    let plan = plan(&Program { images: vec![image("x"), image("y")] });
-    let selection = imgc_engine::select(&plan, &["a1".to_owned()]).unwrap();
-    let applied = imgc_engine::apply(&bed.engine, &plan, &selection, &Options::default(), &bed.cx()).await.unwrap();
-    assert_eq!(bed.ran(), ["a1", "i1/do \"s0\"", "i1/from"]);
-    assert_eq!(applied.outputs.len(), 1);
+    for bed in Bed::each() {
+        let plan = plan(&Program { images: vec![image("x"), image("y")] });
+        let selection = imgc_engine::select(&plan, &["a1".to_owned()]).unwrap();
+        let applied = imgc_engine::apply(&bed.engine, &plan, &selection, &Options::default(), &bed.cx()).await.unwrap();
+        assert_eq!(bed.ran(), ["a1", "i1/do \"s0\"", "i1/from"]);
+        assert_eq!(applied.outputs.len(), 1);
+    }
 }

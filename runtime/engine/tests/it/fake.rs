@@ -23,7 +23,7 @@ pub(crate) struct Seen {
     pub(crate) alive: AtomicUsize,
     /// The most steps that ran at once.
     pub(crate) most: AtomicUsize,
-    running: AtomicUsize,
+    pub(crate) running: AtomicUsize,
     /// How many machines were opened.
     pub(crate) opened: AtomicUsize,
     /// What was recovered.
@@ -85,6 +85,16 @@ pub(crate) fn text<'a>(node: &'a Node, arg: &str) -> &'a str {
     }
 }
 
+/// What no host has room for, and what this one has no tools for.
+pub(crate) fn refuse(node: &Node, seen: &Seen) -> Result<(), Refusal> {
+    let lacks = node.kind == "fake.source" && seen.lacks.load(Ordering::SeqCst);
+    if lacks || text(node, "content") == "too big" {
+        let message = "needs more memory than there is".to_owned();
+        return Err(Refusal { message, help: None, fault: imgc_backend::Fault::Environment });
+    }
+    Ok(())
+}
+
 #[async_trait::async_trait]
 impl Backend for Fake {
     fn offers(&self) -> &Offers {
@@ -92,11 +102,7 @@ impl Backend for Fake {
     }
 
     fn needs(&self, node: &Node, _machine: &serde_json::Value) -> Result<Resources, Refusal> {
-        let lacks = node.kind == "fake.source" && self.seen.lacks.load(Ordering::SeqCst);
-        if lacks || text(node, "content") == "too big" {
-            let message = "needs more memory than there is".to_owned();
-            return Err(Refusal { message, help: None, fault: imgc_backend::Fault::Environment });
-        }
+        refuse(node, &self.seen)?;
         Ok(Resources { cpus: 1, ..Resources::default() })
     }
 

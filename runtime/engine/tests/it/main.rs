@@ -4,6 +4,7 @@
 
 mod bed;
 mod caching;
+mod critical;
 mod failing;
 mod fake;
 mod far;

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use imgc_backend::States;
 use imgc_engine::{Options, Run};
 use imgc_plan::Sha256;
 
@@ -15,43 +14,45 @@ fn two() -> Program {
 
 #[tokio::test]
 async fn artifacts_are_put_in_place_with_their_sums() {
-    let bed = Bed::new(States::Content);
-    let out = bed.path().join("out");
-    let run = std::sync::Arc::new(Run::begin(&bed.path().join("runs")).unwrap());
-    let options = Options { out_dir: Some(out.clone()), run: Some(run.clone()), ..Options::default() };
-    let applied = bed.apply(&plan(&two()), &options).await.unwrap();
-    let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap();
-    let expected: Vec<String> = ["a0.txt", "a1.txt"]
-        .into_iter()
-        .map(|name| format!("{}  {name}", Sha256::of(&fs::read(out.join(name)).unwrap())))
-        .collect();
-    assert_eq!(sums.lines().collect::<Vec<_>>(), expected);
-    assert_eq!(applied.outputs[1].file.as_deref(), Some(out.join("a1.txt").as_path()));
-    let told: imgc_engine::Applied =
-        serde_json::from_str(&fs::read_to_string(run.dir().join("apply.json")).unwrap()).unwrap();
-    assert_eq!(told, applied);
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+    for bed in Bed::each() {
+        let out = bed.path().join("out");
+        let run = std::sync::Arc::new(Run::begin(&bed.path().join("runs")).unwrap());
+        let options = Options { out_dir: Some(out.clone()), run: Some(run.clone()), ..Options::default() };
+        let applied = bed.apply(&plan(&two()), &options).await.unwrap();
+        let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap();
+        let expected: Vec<String> = ["a0.txt", "a1.txt"]
+            .into_iter()
+            .map(|name| format!("{}  {name}", Sha256::of(&fs::read(out.join(name)).unwrap())))
+            .collect();
+        assert_eq!(sums.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(applied.outputs[1].file.as_deref(), Some(out.join("a1.txt").as_path()));
+        let told: imgc_engine::Applied =
+            serde_json::from_str(&fs::read_to_string(run.dir().join("apply.json")).unwrap()).unwrap();
+        assert_eq!(told, applied);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+    }
 }
 
 #[tokio::test]
 async fn what_is_there_stays_what_was_changed_is_replaced_and_what_is_gone_is_forgotten() {
-    let bed = Bed::new(States::Content);
-    let out = bed.path().join("out");
-    let plan = plan(&two());
-    let options = Options { out_dir: Some(out.clone()), ..Options::default() };
-    bed.apply(&plan, &options).await.unwrap();
-    let stamp = |name: &str| fs::metadata(out.join(name)).unwrap().modified().unwrap();
-    let (first, sums) = (stamp("a0.txt"), stamp("SHA256SUMS"));
-    let content = fs::read(out.join("a1.txt")).unwrap();
-    let changed: Vec<u8> = content.iter().map(|_| b'!').collect();
-    fs::write(out.join("a1.txt"), changed).unwrap();
-    fs::write(out.join(".a1.txt.1-2-3.tmp"), "left by a killed run").unwrap();
-    bed.apply(&plan, &options).await.unwrap();
-    assert!(!out.join(".a1.txt.1-2-3.tmp").exists());
-    assert_eq!(fs::read(out.join("a1.txt")).unwrap(), content);
-    assert_eq!((stamp("a0.txt"), stamp("SHA256SUMS")), (first, sums));
-    fs::remove_file(out.join("a0.txt")).unwrap();
-    let selection = imgc_engine::select(&plan, &["a1".to_owned()]).unwrap();
-    imgc_engine::apply(&bed.engine, &plan, &selection, &options, &bed.cx()).await.unwrap();
-    assert_eq!(fs::read_to_string(out.join("SHA256SUMS")).unwrap().lines().count(), 1);
+    for bed in Bed::each() {
+        let out = bed.path().join("out");
+        let plan = plan(&two());
+        let options = Options { out_dir: Some(out.clone()), ..Options::default() };
+        bed.apply(&plan, &options).await.unwrap();
+        let stamp = |name: &str| fs::metadata(out.join(name)).unwrap().modified().unwrap();
+        let (first, sums) = (stamp("a0.txt"), stamp("SHA256SUMS"));
+        let content = fs::read(out.join("a1.txt")).unwrap();
+        let changed: Vec<u8> = content.iter().map(|_| b'!').collect();
+        fs::write(out.join("a1.txt"), changed).unwrap();
+        fs::write(out.join(".a1.txt.1-2-3.tmp"), "left by a killed run").unwrap();
+        bed.apply(&plan, &options).await.unwrap();
+        assert!(!out.join(".a1.txt.1-2-3.tmp").exists());
+        assert_eq!(fs::read(out.join("a1.txt")).unwrap(), content);
+        assert_eq!((stamp("a0.txt"), stamp("SHA256SUMS")), (first, sums));
+        fs::remove_file(out.join("a0.txt")).unwrap();
+        let selection = imgc_engine::select(&plan, &["a1".to_owned()]).unwrap();
+        imgc_engine::apply(&bed.engine, &plan, &selection, &options, &bed.cx()).await.unwrap();
+        assert_eq!(fs::read_to_string(out.join("SHA256SUMS")).unwrap().lines().count(), 1);
+    }
 }

@@ -139,7 +139,8 @@ impl Backend for Remote {
         &self.offers
     }
 
-    fn needs(&self, _node: &Node, _machine: &serde_json::Value) -> Result<Resources, Refusal> {
+    fn needs(&self, node: &Node, _machine: &serde_json::Value) -> Result<Resources, Refusal> {
+        crate::fake::refuse(node, &self.seen)?;
         Ok(Resources { cpus: 1, machines: 1, ..Resources::default() })
     }
 
@@ -241,9 +242,16 @@ impl Channel for RemoteMachine {
     async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
         let Program::Script { text, .. } = &exec.program else { return Ok(Exit::Code(127)) };
         output(Stream::Stdout, format!("begin\nran {text}\n").as_bytes());
-        tokio::select! {
-            () = tokio::time::sleep(exec.timeout.unwrap_or_default() + LATENCY) => {}
-            () = cx.cancel.cancelled() => return Err(BackendError::Interrupted),
+        let seen = self.backend.seen.clone();
+        let now = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
+        seen.most.fetch_max(now, Ordering::SeqCst);
+        let stopped = tokio::select! {
+            () = tokio::time::sleep(exec.timeout.unwrap_or_default() + LATENCY) => false,
+            () = cx.cancel.cancelled() => true,
+        };
+        seen.running.fetch_sub(1, Ordering::SeqCst);
+        if stopped {
+            return Err(BackendError::Interrupted);
         }
         self.files.push(text.clone());
         Ok(Exit::Code(text.strip_prefix("fail ").map_or(0, |code| code.parse().unwrap_or(1))))

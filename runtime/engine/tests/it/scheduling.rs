@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use imgc_backend::{Event, States};
+use imgc_backend::Event;
 use imgc_engine::{EngineError, Options};
 use imgc_plan::Address;
 
@@ -27,16 +27,17 @@ async fn the_longest_way_goes_first_by_history() {
     let image = |base: &str, steps| Img { from: None, base: base.to_owned(), steps, needs: None };
     let short = (0..3).map(|k| Do::taking(&format!("short {k}"), 5)).collect();
     let mut program = Program { images: vec![image("x", short), image("y", vec![Do::taking("long", 1500)])] };
-    let bed = Bed::new(States::Content);
-    let options = Options { jobs: 1.try_into().unwrap(), ..Options::default() };
-    bed.apply(&plan(&program), &options).await.unwrap();
-    // Nothing is known: three steps are more than one.
-    assert_eq!(begun(&bed)[0], "i0/do \"s0\"");
-    for image in &mut program.images {
-        image.steps[0].content.push('!');
+    for bed in Bed::each() {
+        let options = Options { jobs: 1.try_into().unwrap(), ..Options::default() };
+        bed.apply(&plan(&program), &options).await.unwrap();
+        // Nothing is known: three steps are more than one.
+        assert_eq!(begun(&bed)[0], "i0/do \"s0\"");
+        for image in &mut program.images {
+            image.steps[0].content.push('!');
+        }
+        bed.apply(&plan(&program), &options).await.unwrap();
+        assert_eq!(begun(&bed)[0], "i1/do \"s0\"");
     }
-    bed.apply(&plan(&program), &options).await.unwrap();
-    assert_eq!(begun(&bed)[0], "i1/do \"s0\"");
 }
 
 #[tokio::test]
@@ -52,23 +53,25 @@ async fn limits_of_cpus_and_of_a_backend_hold() {
     let mut backend = Options { jobs, ..Options::default() };
     backend.limits.backends = BTreeMap::from([("fake".to_owned(), 1)]);
     for (options, most) in [(few, 2), (backend, 1)] {
-        let bed = Bed::new(States::Content);
-        bed.apply(&program, &options).await.unwrap();
-        assert_eq!(bed.seen.most.load(std::sync::atomic::Ordering::SeqCst), most);
+        for bed in Bed::each() {
+            bed.apply(&program, &options).await.unwrap();
+            assert_eq!(bed.seen.most.load(std::sync::atomic::Ordering::SeqCst), most);
+        }
     }
 }
 
 #[tokio::test]
 async fn rerun_of_what_is_not_built_is_refused() {
     let image = |base: &str| Img { from: None, base: base.to_owned(), steps: vec![Do::of(base)], needs: None };
-    let bed = Bed::new(States::Content);
-    let plan = plan(&Program { images: vec![image("x"), image("y")] });
-    let selection = imgc_engine::select(&plan, &["a1".to_owned()]).unwrap();
-    let options = Options { rerun: vec![Address("i0".to_owned())], ..Options::default() };
-    let error = imgc_engine::forecast(&bed.engine, &plan, &selection, &options, &bed.cx()).await.unwrap_err();
-    assert!(matches!(&error, EngineError::RerunOutside { .. }), "{error}");
-    assert_eq!(error.to_string(), "`i0` is not among what is built: `a1`");
-    let typo = Options { rerun: vec![Address("i0/do \"s9\"".to_owned())], ..Options::default() };
-    let error = imgc_engine::forecast(&bed.engine, &plan, &selection, &typo, &bed.cx()).await.unwrap_err();
-    assert!(error.help().is_some_and(|help| help.contains("i0/do \"s0\"")), "{error}");
+    for bed in Bed::each() {
+        let plan = plan(&Program { images: vec![image("x"), image("y")] });
+        let selection = imgc_engine::select(&plan, &["a1".to_owned()]).unwrap();
+        let options = Options { rerun: vec![Address("i0".to_owned())], ..Options::default() };
+        let error = imgc_engine::forecast(&bed.engine, &plan, &selection, &options, &bed.cx()).await.unwrap_err();
+        assert!(matches!(&error, EngineError::RerunOutside { .. }), "{error}");
+        assert_eq!(error.to_string(), "`i0` is not among what is built: `a1`");
+        let typo = Options { rerun: vec![Address("i0/do \"s9\"".to_owned())], ..Options::default() };
+        let error = imgc_engine::forecast(&bed.engine, &plan, &selection, &typo, &bed.cx()).await.unwrap_err();
+        assert!(error.help().is_some_and(|help| help.contains("i0/do \"s0\"")), "{error}");
+    }
 }
