@@ -7,17 +7,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::bed::{has, lacking, must, run, within};
-use crate::guests::{Place, skipped, text};
+use crate::guests::{Place, VM, skipped, text};
 
 /// One booted layer, and what goes wrong on it. Each image resumes that layer; only the locked one boots.
 const PROGRAM: &str = r#"
 secret password: String from env("IMGC_TEST_PASSWORD")
 
-image vm {
-  from = qemu.disk(disk0)
-  machine = { memory = 512MiB, firmware = uefi, login = { key = file("./key") } }
-  sh "ready" { script = "echo ready >/root/ready" network = false }
-}
 image panics {
   from = vm
   sh "panics" { script = "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 600" }
@@ -61,7 +56,7 @@ fn machine_failures_name_their_cause() {
     if skipped() {
         return;
     }
-    let place = Place::new(PROGRAM);
+    let place = Place::new(&format!("{VM}{PROGRAM}"));
     // All at once: those that resume wait for the layer, and the locked one boots meanwhile.
     let together = ["o_panics", "o_starves", "o_fills", "o_unplugged", "o_locked", "--keep-going", "-j", "2"];
     let said = fails(&place, &together);

@@ -33,6 +33,23 @@ let disk0 = disk.image(base, size: 2GiB, format: qcow2, boot: uefi)
     )
 }
 
+/// A machine with all that a record can give it, and one layer on it that the tests of a run share: whoever comes first
+/// boots it, everybody else resumes it.
+pub(crate) const VM: &str = r##"
+image vm {
+  from = qemu.disk(disk0)
+  machine = {
+    memory = 512MiB
+    firmware = uefi
+    tpm = true
+    disks = [{ size = 64MiB }]
+    seed = { hostname = "seeded", user_data = "#cloud-config\n{}\n" }
+    login = { key = file("./key") }
+  }
+  sh "ready" { script = "echo ready >/root/ready" network = false }
+}
+"##;
+
 fn key() -> (PathBuf, String) {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let path = dir.join("qemu-key");

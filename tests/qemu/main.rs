@@ -19,3 +19,4 @@ mod failing;
 mod guests;
 mod resuming;
 mod shipping;
+mod seeding;

@@ -1,5 +1,6 @@
 //! Layers: resumed, booted, cloned, shipped, and what a killed imgc leaves.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,23 +9,28 @@ use std::time::Duration;
 use imgc_store::{Payload, Store};
 
 use crate::bed::{Running, must, within};
-use crate::guests::{Place, said, skipped};
+use crate::guests::{Place, VM, said, skipped};
 
-/// Four steps. The first leaves things in memory that no boot would bring back; the last says what it finds of them.
-fn four_steps(last: &str) -> String {
+/// Four steps on the booted layer. The first leaves things in memory that no boot would bring back, and something on the
+/// further disk; the last says what it finds of them.
+fn four_steps(run: &str, last: &str) -> String {
     format!(
-        r#"
-image vm {{
-  from = qemu.disk(disk0)
-  machine = {{ memory = 512MiB, firmware = uefi, login = {{ key = file("./key") }} }}
+        r#"{VM}
+image four {{
+  from = vm
   sh "one" {{
     script = """
-      mkdir -p /run/t
+      mkdir -p /run/t /run/seed
       mount -t tmpfs t /run/t
       echo kept >/run/t/file
       sleep 100000 </dev/null >/dev/null 2>&1 &
       echo $! >/run/t/pid
-      echo one >/root/one
+      echo further-{run} | dd of=/dev/disk/by-id/virtio-extra0 conv=fsync,notrunc status=none
+      mount -t iso9660 -o ro /dev/disk/by-label/cidata /run/seed
+      grep -q seeded /run/seed/meta-data
+      echo "seed=$(head -n 1 /run/seed/user-data)"
+      umount /run/seed
+      echo {run} >/root/one
       """
     network = false
   }}
@@ -37,58 +43,96 @@ image vm {{
       echo "uptime=$(cut -d. -f1 /proc/uptime)"
       echo "file=$(cat /run/t/file 2>/dev/null || echo none)"
       if kill -0 "$(cat /run/t/pid 2>/dev/null || echo none)" 2>/dev/null; then echo process=alive; else echo process=gone; fi
+      echo "further=$(head -n 1 /dev/disk/by-id/virtio-extra0)"
+      echo "tpm=$(cat /sys/class/tpm/tpm0/tpm_version_major):$(cat /sys/class/tpm/tpm0/pcr-sha256/0)"
       echo "tree=$(find /root /etc /usr/local /home -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)"
       """
   }}
 }}
-output kept = vm
+output kept = four
 "#
     )
 }
 
+/// Text that no other run has: the store outlives a run.
+fn unlike_any_other() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
+    format!("{}-{}", now.as_millis(), std::process::id())
+}
+
 #[test]
-#[ignore = "takes ten minutes of emulation: make test-long"]
 fn machine_an_edited_step_goes_on_from_the_running_guest() {
     if skipped() {
         return;
     }
-    let place = Place::new(&four_steps("first"));
+    let run = unlike_any_other();
+    let place = Place::new(&four_steps(&run, "first"));
+    let before = top_images(&place);
     let first = place.apply(&[]);
     assert_eq!(said(&first, "file="), "kept");
+    assert_eq!(said(&first, "seed="), "#cloud-config");
+    assert_eq!(said(&first, "further="), format!("further-{run}"));
+    assert!(said(&first, "tpm=").starts_with("2:") && said(&first, "tpm=").len() > 40, "{first}");
     assert!(place.running().is_empty(), "a guest is left after a build");
 
-    place.write(&four_steps("edited"));
+    place.write(&four_steps(&run, "edited"));
     let edited = place.apply(&[]);
     assert!(edited.contains("1 nodes run") || edited.contains("1 node run"), "{edited}");
     assert_eq!(said(&edited, "boot="), said(&first, "boot="), "the guest booted");
     assert_eq!(said(&edited, "process="), "alive");
     assert_eq!(said(&edited, "file="), "kept");
+    assert_eq!(said(&edited, "further="), said(&first, "further="));
+    assert_eq!(said(&edited, "tpm="), said(&first, "tpm="), "the TPM does not go on");
     let uptime = |text: &str| said(text, "uptime=").parse::<u64>().expect("a number");
     assert!(uptime(&edited) >= uptime(&first).saturating_sub(60), "uptime does not go on");
     assert!(!edited.contains("started anew"), "{edited}");
 
-    let cold = place.apply(&["--cold", "--rerun", "vm/sh \"four\""]);
+    layers_are_whole(&place, &before);
+    a_killed_imgc_leaves_no_guest(&place, &run);
+    a_restarted_guest_comes_back(&place, &run, said(&first, "boot="));
+
+    let cold = place.apply(&["--cold", "--rerun", "four/sh \"four\""]);
     assert!(cold.contains("memory parts are not used in this run"), "{cold}");
     assert_ne!(said(&cold, "boot="), said(&first, "boot="), "--cold did not boot");
     assert_eq!(said(&cold, "process="), "gone");
+    assert_eq!(said(&cold, "further="), said(&first, "further="), "what is on the further disk is lost");
     assert_eq!(said(&cold, "tree="), said(&edited, "tree="), "--cold gives another file tree");
-
-    layers_are_whole(&place);
-    a_killed_imgc_leaves_no_guest(&place);
-    clones_share_their_memory(&place);
-    the_shipped_disk_boots(&place);
 }
 
-/// The disk of each layer is sound by itself and has the file of its step.
-fn layers_are_whole(place: &Place) {
-    let store = Store::open(&fs::canonicalize(place.bed.path("cache")).expect("store")).expect("store");
+#[test]
+#[ignore = "takes minutes of emulation: make test-long"]
+fn machine_clones_share_their_memory_and_the_shipped_disk_boots() {
+    if skipped() {
+        return;
+    }
+    let run = unlike_any_other();
+    let place = Place::new(&four_steps(&run, "first"));
+    place.apply(&[]);
+    clones_share_their_memory(&place, &run);
+    the_shipped_disk_boots(&place, &run);
+}
+
+/// `restart` and `wait` on a guest that was resumed: another boot, the same disk, and the agent is there again.
+fn a_restarted_guest_comes_back(place: &Place, run: &str, before: &str) {
+    let more = "image again { from = four\n  restart \"again\" {}\n  wait \"ssh\" { until = port(22) }\n  \
+                sh \"after\" { script = \"cat /root/four /root/three; echo boot-after=$(cat /proc/sys/kernel/random/boot_id)\" }\n}\n\
+                output kept_again = again\n";
+    place.write(&format!("{}{more}", four_steps(run, "edited")));
+    let again = place.apply(&["kept_again"]);
+    assert!(again.contains("edited") && again.contains("three"), "{again}");
+    assert!(!again.contains("started anew"), "{again}");
+    assert_ne!(said(&again, "boot-after="), before, "it did not restart");
+    place.write(&four_steps(run, "edited"));
+}
+
+/// The first disk of each layer that came since is sound by itself, without any memory, and has the file of its step.
+fn layers_are_whole(place: &Place, before: &BTreeSet<PathBuf>) {
     let dir = place.bed.path("layers");
     fs::create_dir_all(&dir).expect("folder");
     let mut seen = Vec::new();
-    for entry in store.all_entries().expect("entries") {
-        let Some(top) = top_image(&store, &entry.payload) else { continue };
+    for top in top_images(place).difference(before) {
         let raw = dir.join("layer.raw");
-        must(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&top).arg(&raw));
+        must(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(top).arg(&raw));
         let root = root_partition(&raw, &dir);
         must(Command::new("e2fsck").args(["-f", "-n"]).arg(&root));
         let ls = must(Command::new("debugfs").args(["-R", "ls -p /root"]).arg(&root).stderr(Stdio::null()));
@@ -99,14 +143,21 @@ fn layers_are_whole(place: &Place) {
     }
 }
 
-/// The highest image of a layer of a virtual machine that steps ran in.
+/// The highest image of the first disk of each layer that steps ran in.
+fn top_images(place: &Place) -> BTreeSet<PathBuf> {
+    let store = Store::open(&fs::canonicalize(place.bed.path("cache")).expect("store")).expect("store");
+    let entries = store.all_entries().expect("entries");
+    entries.iter().filter_map(|entry| top_image(&store, &entry.payload)).collect()
+}
+
 fn top_image(store: &Store, payload: &Payload) -> Option<PathBuf> {
     let layer: serde_json::Value = payload.read().ok()?;
-    let chain = layer["top"].as_array()?;
-    if layer["backend"] != "qemu" || chain.len() < 2 {
+    if layer["backend"] != "qemu" || layer["detail"]["machine"].is_null() {
         return None;
     }
-    let digest = chain.last()?.as_str()?.parse().ok()?;
+    let further = layer["detail"]["disks"].to_string();
+    let chain = layer["top"].as_array()?.iter().filter_map(|digest| digest.as_str());
+    let digest = chain.filter(|digest| !further.contains(digest)).next_back()?.parse().ok()?;
     Some(store.object(&digest).ok()??.path)
 }
 
@@ -127,10 +178,10 @@ pub(crate) fn root_partition(disk: &Path, dir: &Path) -> PathBuf {
 }
 
 /// kill -9 in the middle of a step: no guest is left, and the next run goes on from the last layer.
-fn a_killed_imgc_leaves_no_guest(place: &Place) {
-    let more = "image more { from = vm\n  sh \"slow\" { script = \"echo slow-began; sleep 15; echo slow >/root/slow\" }\n}\n\
+fn a_killed_imgc_leaves_no_guest(place: &Place, run: &str) {
+    let more = "image more { from = four\n  sh \"slow\" { script = \"echo slow-began; sleep 6; echo slow >/root/slow\" }\n}\n\
                 output kept_more = more\n";
-    place.write(&format!("{}{more}", four_steps("edited")));
+    place.write(&format!("{}{more}", four_steps(run, "edited")));
     let mut imgc = place.bed.imgc(&["apply", place.package.to_str().expect("UTF-8")]);
     let mut child = Running(imgc.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("imgc"));
     within(Duration::from_secs(240), "a guest runs", || (!place.running().is_empty()).then_some(()));
@@ -143,11 +194,11 @@ fn a_killed_imgc_leaves_no_guest(place: &Place) {
 }
 
 /// Eight clones of one layer at once take little more memory than they write to, and are told apart.
-fn clones_share_their_memory(place: &Place) {
-    let clones = "image clone for n in [1, 2, 3, 4, 5, 6, 7, 8] { from = vm\n  sh \"who\" {\n    \
+fn clones_share_their_memory(place: &Place, run: &str) {
+    let clones = "image clone for n in [1, 2, 3, 4, 5, 6, 7, 8] { from = four\n  sh \"who\" {\n    \
                   script = \"echo uuid=\\{n}=$(cat /proc/sys/kernel/random/uuid); sleep 40\"\n    }\n}\n\
                   output clones = clone\n";
-    place.write(&format!("{}{clones}", four_steps("edited")));
+    place.write(&format!("{}{clones}", four_steps(run, "edited")));
     let before = memory_parts(place);
     let mut imgc = place.bed.imgc(&["apply", "-j", "16", place.package.to_str().expect("UTF-8")]);
     let mut child = Running(imgc.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgc"));
@@ -155,7 +206,7 @@ fn clones_share_their_memory(place: &Place) {
     std::thread::sleep(Duration::from_secs(15));
     let guests = place.running();
     let sizes: Vec<u64> = guests.iter().map(|pid| pss(*pid)).collect();
-    let ports: std::collections::BTreeSet<String> = guests.iter().flat_map(|pid| listening(*pid)).collect();
+    let ports: BTreeSet<String> = guests.iter().flat_map(|pid| listening(*pid)).collect();
     let status = child.0.wait().expect("its end");
     assert!(status.success(), "{status}");
     assert_eq!(guests.len(), 8, "a clone ended early");
@@ -202,10 +253,10 @@ fn listening(pid: u32) -> Vec<String> {
 }
 
 /// What leaves: sound, without what belongs to the build, and bootable by QEMU alone.
-fn the_shipped_disk_boots(place: &Place) {
+fn the_shipped_disk_boots(place: &Place, run: &str) {
     place.write(&format!(
-        "{}output shipped = disk.convert(vm, format: qcow2)\noutput other = disk.convert(vm, format: vmdk)\n",
-        four_steps("edited")
+        "{}output shipped = disk.convert(four, format: qcow2)\noutput other = disk.convert(four, format: vmdk)\n",
+        four_steps(run, "edited")
     ));
     place.apply(&[]);
     let disk = place.package.join("out/shipped.qcow2");
