@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::bed::{has, lacking, must, run, within};
-use crate::guests::{Place, VM, skipped, text};
+use crate::guests::{Place, skipped, text, vm};
 
 /// One booted layer, and what goes wrong on it. Each image resumes that layer; only the locked one boots.
 const PROGRAM: &str = r#"
@@ -56,9 +56,9 @@ fn machine_failures_name_their_cause() {
     if skipped() {
         return;
     }
-    let place = Place::new(&format!("{VM}{PROGRAM}"));
+    let place = Place::new(&format!("{}{PROGRAM}", vm()));
     // All at once: those that resume wait for the layer, and the locked one boots meanwhile.
-    let together = ["o_panics", "o_starves", "o_fills", "o_unplugged", "o_locked", "--keep-going", "-j", "2"];
+    let together = ["o_panics", "o_starves", "o_fills", "o_unplugged", "o_locked", "--keep-going", "-j", "4"];
     let said = fails(&place, &together);
     for (image, cause) in [
         ("panics", "the guest's kernel stopped: sysrq triggered crash"),

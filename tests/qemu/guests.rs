@@ -34,8 +34,15 @@ let disk0 = disk.image(base, size: 2GiB, format: qcow2, boot: uefi)
 }
 
 /// A machine with all that a record can give it, and one layer on it that the tests of a run share: whoever comes first
-/// boots it, everybody else resumes it.
-pub(crate) const VM: &str = r##"
+/// boots it, everybody else resumes it. What an older imgc kept of it might not fit, so it is another one with each.
+pub(crate) fn vm() -> String {
+    let program = fs::metadata(env!("CARGO_BIN_EXE_imgc")).expect("imgc");
+    let made =
+        program.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).expect("a time");
+    VM.replace("BUILD", &made.as_millis().to_string())
+}
+
+const VM: &str = r##"
 image vm {
   from = qemu.disk(disk0)
   machine = {
@@ -46,7 +53,7 @@ image vm {
     seed = { hostname = "seeded", user_data = "#cloud-config\n{}\n" }
     login = { key = file("./key") }
   }
-  sh "ready" { script = "echo ready >/root/ready" network = false }
+  sh "ready" { script = "echo ready >/root/ready; : BUILD" network = false }
 }
 "##;
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 use imgc_store::{Payload, Store};
 
 use crate::bed::{Running, must, within};
-use crate::guests::{Place, VM, said, skipped};
+use crate::guests::{Place, said, skipped, vm};
 
 /// Four steps on the booted layer. The first leaves things in memory that no boot would bring back, and something on the
 /// further disk; the last says what it finds of them.
 fn four_steps(run: &str, last: &str) -> String {
     format!(
-        r#"{VM}
+        r#"{vm}
 image four {{
   from = vm
   sh "one" {{
@@ -50,7 +50,8 @@ image four {{
   }}
 }}
 output kept = four
-"#
+"#,
+        vm = vm(),
     )
 }
 
