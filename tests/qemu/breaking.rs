@@ -2,9 +2,9 @@
 //! that was to be kept.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::bed::{has, lacking, must, run, within};
 use crate::guests::{Place, skipped, text, vm};
@@ -57,6 +57,7 @@ fn machine_failures_name_their_cause() {
         return;
     }
     let place = Place::new(&format!("{}{PROGRAM}", vm()));
+    let began = SystemTime::now();
     // All at once: those that resume wait for the layer, and the locked one boots meanwhile.
     let together = ["o_panics", "o_starves", "o_fills", "o_unplugged", "o_locked", "--keep-going", "-j", "4"];
     let said = fails(&place, &together);
@@ -71,7 +72,7 @@ fn machine_failures_name_their_cause() {
     }
     assert!(!said.contains("no-such-password"), "the password is told:\n{said}");
     assert!(place.running().is_empty(), "a guest is left");
-    evidence_is_kept(&said);
+    evidence_is_kept(&place, &said, began);
 
     a_killed_qemu_is_named(&place);
     a_guest_is_kept_and_reached(&place);
@@ -87,23 +88,17 @@ fn fails(place: &Place, args: &[&str]) -> String {
     said
 }
 
-/// Consoles and pictures that are named are there.
-fn evidence_is_kept(said: &str) {
-    let named = |mark: &str| -> Vec<String> {
-        let after =
-            |line: &str| line.split(mark).nth(1).map(|rest| rest.split([';', ' ']).next().unwrap_or("").to_owned());
-        said.lines().filter_map(after).collect()
-    };
-    // A path may be broken over lines where a message is long; those that are whole must exist.
-    let consoles = named("the guest's console is kept in ");
-    let screens = named("its screen is kept in ");
-    let panic = consoles
-        .iter()
-        .filter_map(|path| fs::read(path).ok())
-        .any(|bytes| String::from_utf8_lossy(&bytes).contains("Kernel panic - not syncing"));
-    assert!(panic, "no console that was kept has the panic: {consoles:?}\n{said}");
-    let png = |path: &String| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\x89PNG\r\n"));
-    assert!(screens.iter().any(png), "no picture of a screen was kept: {screens:?}\n{said}");
+/// Consoles and pictures are named and there. Where they are said, lines may be broken.
+fn evidence_is_kept(place: &Place, said: &str, began: SystemTime) {
+    assert!(said.contains("console is kept in") && said.contains("screen is kept in"), "{said}");
+    let folder = fs::read_dir(place.bed.path("cache").join("failures")).expect("what is kept of failures");
+    let since = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).is_ok_and(|time| time >= began);
+    let kept: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).filter(since).collect();
+    let of = |end: &str| kept.iter().find(|path| path.to_string_lossy().ends_with(end)).map(fs::read);
+    let console = of("-panics.serial.log").expect("the console of the panic").expect("console");
+    assert!(String::from_utf8_lossy(&console).contains("Kernel panic - not syncing"));
+    let screen = of("-panics.screen.png").expect("the screen of the panic").expect("screen");
+    assert!(screen.starts_with(b"\x89PNG\r\n"));
 }
 
 /// Somebody (the host's kernel, as a rule) kills QEMU in the midst of a step.

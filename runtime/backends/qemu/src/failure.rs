@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use imgc_backend::{BackendError, Cx, Exec, Program, Stream};
+use imgc_backend::{BackendError, Cx, Exec, Fault, Program, Stream};
 use imgc_guest::diagnosis::{Cause, Ended, Evidence, NETWORK, Screen, diagnose, fatal};
 use imgc_store::Store;
 
@@ -124,7 +124,7 @@ pub(crate) async fn explained(
         waited: moment.waited,
     });
     let kept = keep(link, keeping).await;
-    told(error, cause, moment, &kept)
+    told(&error, cause, moment, &kept)
 }
 
 /// How the machine's program ended, as its keeper says it.
@@ -150,11 +150,8 @@ fn suspects_network(error: &BackendError, output: &str) -> bool {
         "not connect",
         "etwork is down",
     ];
-    match error {
-        BackendError::TimedOut { .. } => true,
-        BackendError::StepFailed { .. } => WORDS.iter().any(|word| output.contains(word)),
-        _ => false,
-    }
+    matches!(error, BackendError::TimedOut { .. })
+        || matches!(error, BackendError::StepFailed { .. }) && WORDS.iter().any(|word| output.contains(word))
 }
 
 async fn ask_network(link: &mut Link, cx: &Cx) -> Option<String> {
@@ -211,9 +208,9 @@ async fn screenshot(link: &mut Link, to: &Path) -> Option<()> {
 }
 
 /// The whole story. Whose fault it is stays as it was where a cause does not say otherwise.
-fn told(error: BackendError, cause: Option<Cause>, moment: &Moment, kept: &Kept) -> BackendError {
-    let what = errors::chain(&error);
-    let mut message = match (&cause, &error) {
+fn told(error: &BackendError, cause: Option<Cause>, moment: &Moment, kept: &Kept) -> BackendError {
+    let what = errors::chain(error);
+    let mut message = match (&cause, error) {
         (None, _) => what,
         (Some(cause), _) if what.contains(&cause.message) => what,
         (Some(cause), BackendError::StepFailed { .. } | BackendError::TimedOut { .. }) => format!("{what}: {cause}"),
@@ -229,10 +226,12 @@ fn told(error: BackendError, cause: Option<Cause>, moment: &Moment, kept: &Kept)
     help.extend(kept.console.iter().map(|path| format!("the guest's console is kept in {}", path.display())));
     help.extend(kept.screen.iter().map(|path| format!("its screen is kept in {}", path.display())));
     let help = Some(help.join("; ")).filter(|help| !help.is_empty());
-    match error {
-        BackendError::Program { .. } => BackendError::Program { message, help },
-        BackendError::Environment { .. } => BackendError::Environment { message, help },
-        _ => BackendError::Machine { message, help },
+    match error.fault() {
+        Fault::Program => BackendError::Program { message, help },
+        Fault::Environment => BackendError::Environment { message, help },
+        Fault::Build | Fault::NotBuilt | Fault::Interrupted | Fault::Internal => {
+            BackendError::Machine { message, help }
+        }
     }
 }
 
@@ -258,7 +257,7 @@ mod tests {
         };
         let failed = BackendError::StepFailed { what: "sh \"fill\"".into(), how: "exit code 137".into() };
         let kept = Kept { console: Some("/c".into()), screen: None };
-        let error = told(failed, cause(), &Moment::default(), &kept);
+        let error = told(&failed, cause(), &Moment::default(), &kept);
         assert_eq!(
             error.to_string(),
             "sh \"fill\" ended with exit code 137: the guest ran out of memory, and its kernel killed a process; its \
@@ -267,7 +266,7 @@ mod tests {
         assert!(error.help().unwrap().ends_with("; the guest's console is kept in /c"), "{error:?}");
         let alone = BackendError::StepFailed { what: "sh \"x\"".into(), how: "exit code 1".into() };
         assert_eq!(
-            told(alone, None, &Moment::default(), &Kept::default()).to_string(),
+            told(&alone, None, &Moment::default(), &Kept::default()).to_string(),
             "sh \"x\" ended with exit code 1"
         );
     }
