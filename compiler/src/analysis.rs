@@ -6,18 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use crate::ast;
 use crate::check::{self as checking, Index, Past};
 use crate::core::Program;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::driver;
-use crate::evaluate::{self, Purpose};
 use crate::modules::{self, Files, Modules};
 use crate::names::{self, Names, Scope};
 use crate::sources::Place;
 use crate::span::{Location, ModuleId};
 use crate::types::ItemId;
 use crate::world::World;
-use crate::{ast, lint};
+
+mod later;
+
+use later::Later;
 
 /// Nobody wants the result any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +39,7 @@ struct Kept {
     paths: Vec<Arc<str>>,
     scopes: Vec<Arc<Scope>>,
     items: Past,
+    later: Later,
 }
 
 /// What is known of a workspace at one time. Cheap to clone.
@@ -87,11 +91,17 @@ impl Memo {
         let found = driver::without_consequences(found, &modules);
         let mut diagnostics = by_module(found, modules.all.len());
         ask()?;
+        kept.later.look_at(&modules, &checked.program);
         for root in roots(&modules, &entries) {
-            if closure(&modules, root).iter().all(|id| !has_errors(&diagnostics, *id)) {
-                let evaluated = evaluate::evaluate(&checked.program, &modules, world, Purpose::Check, root);
-                for (all, more) in diagnostics.iter_mut().zip(by_module(evaluated.diagnostics, modules.all.len())) {
-                    all.extend(more);
+            let needs = closure(&modules, root);
+            if needs.iter().all(|id| !has_errors(&diagnostics, *id)) {
+                // The standard library is always the same.
+                let needs = needs.into_iter();
+                let said = kept.later.evaluate(&checked.program, &modules, world, root, needs);
+                for diagnostic in said.iter() {
+                    if let Some(of_module) = diagnostics.get_mut(diagnostic.primary.at.module.0 as usize) {
+                        of_module.push(diagnostic.clone());
+                    }
                 }
             }
             ask()?;
@@ -101,7 +111,7 @@ impl Memo {
             if !has_errors(&diagnostics, module.id)
                 && let Some(all) = diagnostics.get_mut(module.id.0 as usize)
             {
-                all.extend(driver::ordered(lint::module(module, &modules, &names)));
+                all.extend(kept.later.lint(module, &modules, &names).iter().cloned());
             }
             ask()?;
         }
@@ -118,6 +128,7 @@ impl Kept {
         if !same {
             self.scopes.clear();
             self.items = Past::default();
+            self.later = Later::default();
         }
         self.paths = modules.all.iter().map(|module| module.path.clone()).collect();
     }

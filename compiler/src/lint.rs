@@ -40,6 +40,19 @@ pub(crate) fn lint(modules: &Modules, names: &Names) -> Vec<Diagnostic> {
     all
 }
 
+/// What lints of other modules see of one: its items by name, and the advice where one is deprecated.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Face(Vec<(Option<Name>, Option<String>)>);
+
+/// What lints of other modules see of one.
+pub(crate) fn face(tree: &crate::ast::Module) -> Face {
+    let advice = |item: &Item| {
+        let attribute = item.attributes.iter().find(|attribute| &*attribute.name.text == "deprecated")?;
+        Some(attribute.args.first().and_then(literal).unwrap_or_default())
+    };
+    Face(tree.items.iter().map(|item| (item_name(&item.kind).cloned(), advice(item))).collect())
+}
+
 /// What is probably not meant in one module.
 pub(crate) fn module(module: &Module, modules: &Modules, names: &Names) -> Vec<Diagnostic> {
     let mut found = Vec::new();

@@ -37,10 +37,10 @@ pub record Service {
 pub enum Level { stable, edge(build: Int) }
 
 /// A name with a number.
-pub(crate) fn labelled(name: String, times: Int = 1) -> String = "\{name}-\{times}"
+pub fn labelled(name: String, times: Int = 1) -> String = "\{name}-\{times}"
 
 /// What a level is called.
-pub(crate) fn level_name(level: Level) -> String = match level {
+pub fn level_name(level: Level) -> String = match level {
   stable => "stable",
   edge(build) => "edge \{build}",
 }
