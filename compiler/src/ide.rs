@@ -3,6 +3,13 @@
 //! Pure as all of the compiler, and unaware of any protocol, position encoding or editor. A file with errors is normal
 //! input: what is broken costs the answers at its own place only.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_for_each,
+    clippy::match_same_arms,
+    reason = "an answer is about a few kinds of items and types, and each line is one case; a line a part keeps walks readable"
+)]
+
 mod actions;
 mod calls;
 mod complete;

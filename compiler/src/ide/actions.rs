@@ -13,7 +13,7 @@ use crate::modules::{Module, plain};
 use crate::span::Location;
 use crate::types::ItemId;
 
-use super::view::View;
+use super::view::{View, items};
 use super::{Action, ActionKind, FileEdit, TextEdit};
 
 /// The changes that could be made at a part of a module.
@@ -91,7 +91,7 @@ fn fix_all(view: &View<'_>, diagnostics: &[Diagnostic]) -> Option<Action> {
     }
     let edits: Vec<FileEdit> = files.into_iter().map(of_file).collect();
     let title = "apply all safe fixes".to_owned();
-    (!edits.is_empty()).then(|| Action { title, kind: ActionKind::FixAll, edits, fixes: None, preferred: false })
+    (!edits.is_empty()).then_some(Action { title, kind: ActionKind::FixAll, edits, fixes: None, preferred: false })
 }
 
 /// The order of imports: the standard library first, then files.
@@ -108,7 +108,7 @@ fn sorted_imports(view: &View<'_>, module: &Module) -> Option<Action> {
     let text = view.text(module.id);
     let mut groups: Vec<Vec<(ItemId, &Import, Range<usize>)>> = Vec::new();
     let mut end = None;
-    for (id, item) in view.items(module) {
+    for (id, item) in items(module) {
         let whole = view.range(id, crate::Span { start: 0, end: item.span.end });
         let ItemKind::Import(import) = &item.kind else {
             end = None;
@@ -139,9 +139,8 @@ fn sorted_imports(view: &View<'_>, module: &Module) -> Option<Action> {
 /// Puts an import where it belongs: behind the imports that are there, else before the first item.
 pub(super) fn import_edit(view: &View<'_>, module: &Module, line: &str) -> TextEdit {
     let text = view.text(module.id);
-    let last = view.items(module).filter(|(_, item)| matches!(item.kind, ItemKind::Import(_))).last();
-    let after =
-        last.or_else(|| view.items(module).next().filter(|(_, item)| matches!(item.kind, ItemKind::Edition { .. })));
+    let last = items(module).filter(|(_, item)| matches!(item.kind, ItemKind::Import(_))).last();
+    let after = last.or_else(|| items(module).next().filter(|(_, item)| matches!(item.kind, ItemKind::Edition { .. })));
     if let Some((id, item)) = after {
         let end = view.range(id, item.span).end;
         return TextEdit { range: end..end, text: format!("\n{line}") };

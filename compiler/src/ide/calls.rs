@@ -4,7 +4,7 @@ use crate::ast::ItemKind;
 use crate::types::ItemId;
 
 use super::names::{self, Use};
-use super::view::View;
+use super::view::{View, item_at};
 use super::walk::{self, Call as Walked, Callee, Sink, Target};
 use super::{Call, Caller, CallerKind, Parameter, Signature, describe};
 
@@ -29,12 +29,12 @@ pub(super) fn recipe_at(view: &View<'_>, path: &str, offset: usize) -> Option<Ca
     {
         return Some(found);
     }
-    let (id, _) = view.item_at(view.module_at(path)?, offset)?;
+    let (id, _) = item_at(view.module_at(path)?, offset)?;
     caller(view, id)
 }
 
 fn item_of(view: &View<'_>, of: &Caller) -> Option<ItemId> {
-    Some(view.item_at(view.module_at(&of.place.path)?, of.name_range.start)?.0)
+    Some(item_at(view.module_at(&of.place.path)?, of.name_range.start)?.0)
 }
 
 /// The bodies that use a recipe; of an image, the images that continue it and its tests.
@@ -107,7 +107,7 @@ impl Sink for Innermost {
 /// What is being called at an offset.
 pub(super) fn signature(view: &View<'_>, path: &str, offset: usize) -> Option<Signature> {
     let module = view.module_at(path)?;
-    let (id, at) = view.item_at(module, offset)?;
+    let (id, at) = item_at(module, offset)?;
     let mut sink = Innermost { offset: at, found: None };
     walk::item(view, id, &mut sink);
     let (callee, open, active) = sink.found?;

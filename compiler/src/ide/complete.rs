@@ -19,7 +19,7 @@ use crate::types::{ItemId, Pattern};
 use crate::world::World;
 
 use super::Completion;
-use super::view::{View, touches};
+use super::view::{View, item_at, touches};
 use super::walk::{self, Around, Local, Moved, Sink, Spot};
 
 use collect::Collector;
@@ -66,12 +66,12 @@ pub(super) fn completion(view: &View<'_>, world: &dyn World, path: &str, offset:
     let found = place(view, module, text, &word);
     let mut all = Collector::new(view, module, word.clone());
     match found {
-        Some(Found { spot: Spot::Text(spot), span, .. }) if texts::is_inside(text, module, view, &span, offset) => {
+        Some(Found { spot: Spot::Text(spot), span, .. }) if texts::is_inside(text, module, view, span, offset) => {
             texts::complete(&mut all, world, &spot, offset);
         }
         Some(found) => at_spot(&mut all, world, &found, offset),
         None if is_comment(text, offset) => {}
-        None if is_top(view, module, offset) => bodies::items(&mut all),
+        None if is_top(view, module, offset) => bodies::item_words(&mut all),
         None => values::anything(&mut all),
     }
     all.finish()
@@ -142,7 +142,7 @@ fn marked(view: &View<'_>, module: &Module, text: &str, at: usize, more: &str) -
     let offset = u32::try_from(at).ok()?;
     let number = starts.partition_point(|start| *start <= offset).checked_sub(1)?;
     let (start, item) = (*starts.get(number)?, parsed.module.items.get(number)?);
-    let id = same_item(view, module, start)?;
+    let id = same_item(module, start);
     let length = u32::try_from(MARK.len()).ok()?;
     let mark = Span { start: offset - start, end: offset - start + length };
     let by = u32::try_from(MARK.len() + more.len()).ok()?;
@@ -152,19 +152,17 @@ fn marked(view: &View<'_>, module: &Module, text: &str, at: usize, more: &str) -
 }
 
 /// The item of the analysed module that begins where one of the changed text does.
-fn same_item(view: &View<'_>, module: &Module, start: u32) -> Option<ItemId> {
+fn same_item(module: &Module, start: u32) -> ItemId {
     let exact = module.tree.starts.iter().position(|other| *other == start);
     let number = exact.and_then(|number| u32::try_from(number).ok());
-    match number {
-        Some(item) => Some(ItemId { module: module.id, item }),
-        None => Some(view.item_at(module, start as usize).map_or(ItemId { module: module.id, item: 0 }, |(id, _)| id)),
-    }
+    let first = ItemId { module: module.id, item: number.unwrap_or(0) };
+    if number.is_some() { first } else { item_at(module, start as usize).map_or(first, |(id, _)| id) }
 }
 
 /// Units behind a number.
 fn number(view: &View<'_>, module: &Module, word: Range<usize>) -> Vec<Completion> {
     let mut want = None;
-    if let Some((id, offset)) = view.item_at(module, word.end) {
+    if let Some((id, offset)) = item_at(module, word.end) {
         let mut numbers = Numbers { offset, found: None };
         walk::item(view, id, &mut numbers);
         want = numbers.found;
@@ -219,7 +217,7 @@ fn is_comment(text: &str, offset: usize) -> bool {
 
 /// Whether an offset is outside of every item that is understood.
 fn is_top(view: &View<'_>, module: &Module, offset: usize) -> bool {
-    let Some((id, _)) = view.item_at(module, offset) else { return true };
+    let Some((id, _)) = item_at(module, offset) else { return true };
     let Some(item) = view.syntax(id) else { return true };
     let is_behind = view.range(id, item.span).end < offset;
     let text = view.text(module.id);

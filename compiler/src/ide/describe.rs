@@ -292,7 +292,6 @@ pub(super) fn member(of: &str, name: &str) -> Option<Described> {
 }
 
 /// The type of an item's value, where it has one.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only values have a type")]
 pub(super) fn known_type(view: &View<'_>, id: ItemId) -> Option<Type> {
     match &**view.checked(id)? {
         Checked::Param(param) => Some(param.ty.clone()),
@@ -305,7 +304,6 @@ pub(super) fn known_type(view: &View<'_>, id: ItemId) -> Option<Type> {
 }
 
 /// The value of a `let` or output, where it is known without arguments.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only these have a value")]
 fn known_value(view: &View<'_>, id: ItemId) -> Option<String> {
     match &**view.checked(id)? {
         Checked::Let { value, .. } | Checked::Output { value, .. } => {

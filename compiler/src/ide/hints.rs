@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::ast::{ArgValue, ItemKind, Name, StatementKind};
 use crate::types::{ItemId, Type};
 
-use super::view::View;
+use super::view::{View, items};
 use super::walk::{self, Call, Sink};
 use super::{Hint, HintKind, Lens, names};
 
@@ -57,7 +57,7 @@ pub(super) fn inlay(
 ) -> Vec<Hint> {
     let Some(module) = view.module_at(path) else { return Vec::new() };
     let mut found = Vec::new();
-    for (id, item) in view.items(module) {
+    for (id, item) in items(module) {
         let whole = view.range(id, item.span);
         if whole.start > range.end || whole.end < range.start {
             continue;
@@ -86,7 +86,7 @@ pub(super) fn inlay(
 /// What plans have something to say about: images and outputs.
 pub(super) fn lenses(view: &View<'_>, path: &str) -> Vec<Lens> {
     let Some(module) = view.module_at(path) else { return Vec::new() };
-    let named = view.items(module).filter_map(|(id, item)| match &item.kind {
+    let named = items(module).filter_map(|(id, item)| match &item.kind {
         ItemKind::Image { name, .. } => Some((id, name)),
         ItemKind::Output(value) => Some((id, &value.name)),
         _ => None,

@@ -1,7 +1,5 @@
 //! Values that are known without arguments: literals, and names and parts of them.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "most forms have to be evaluated")]
-
 use std::sync::Arc;
 
 use crate::core::{Expr, Item, Kind, Part, Program};

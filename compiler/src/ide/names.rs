@@ -8,7 +8,7 @@ use crate::modules::Module;
 use crate::span::Span;
 use crate::types::{ItemId, Type};
 
-use super::view::{View, params_of, touches};
+use super::view::{View, item_at, items, params_of, touches};
 use super::walk::{self, Sink, Target};
 use super::{Access, Hover, Place, describe};
 
@@ -47,7 +47,7 @@ pub(super) fn uses(view: &View<'_>, id: ItemId) -> Vec<Use> {
 /// The name at an offset of a module, with the item it is in.
 pub(super) fn at(view: &View<'_>, path: &str, offset: usize) -> Option<(ItemId, Use)> {
     let module = view.module_at(path)?;
-    let (id, offset) = view.item_at(module, offset)?;
+    let (id, offset) = item_at(module, offset)?;
     let all = uses(view, id);
     // Between two names that touch, the one that begins here.
     let inside = |found: &&Use| found.span.start <= offset && offset < found.span.end;
@@ -283,7 +283,7 @@ fn items_that_may<'a>(view: &View<'a>, module: &'a Module, target: &Target) -> V
         let whole = Span { start: 0, end: item.span.end };
         name.as_ref().is_none_or(|name| view.slice(id, whole).contains(name.as_str()))
     };
-    let all = view.items(module).filter(|(id, item)| holds(*id, item));
+    let all = items(module).filter(|(id, item)| holds(*id, item));
     all.map(|(id, item)| (id, &**item)).collect()
 }
 

@@ -9,7 +9,7 @@ use crate::syntax::Kind;
 use crate::types::ItemId;
 
 use super::names::{self, Use};
-use super::view::View;
+use super::view::{View, items};
 use super::walk::{Target, declared_of, written_params};
 use super::{Access, FileEdit, TextEdit};
 
@@ -174,7 +174,7 @@ fn free_in_module(view: &View<'_>, module: ModuleId, new: &str) -> Result<(), St
 
 fn no_local_of(view: &View<'_>, module: ModuleId, new: &str) -> Result<(), String> {
     let Some(module) = view.module(module) else { return Ok(()) };
-    view.items(module).try_for_each(|(id, _)| no_local_in(view, id, new))
+    items(module).try_for_each(|(id, _)| no_local_in(view, id, new))
 }
 
 /// A local or a param of that name would hide the other, which the language forbids.
@@ -216,7 +216,7 @@ fn no_loose(view: &View<'_>, all: &[(ItemId, Use)], new: &str) -> Result<(), Str
 
 /// A name in what nobody understands would be left behind.
 fn lost(view: &View<'_>, old: &str) -> Result<(), String> {
-    for module in view.modules.all.iter().filter(|module| !module.is_std) {
+    for module in view.modules.all.iter().filter(|module| !module.is_std && view.has_syntax_errors(&module.path)) {
         let text = view.text(module.id);
         let parsed = crate::parse::parse(text, module.id);
         for (piece, start) in parsed.tree.pieces.iter().zip(&parsed.tree.starts).filter(|(piece, _)| piece.broken) {

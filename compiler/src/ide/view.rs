@@ -33,6 +33,11 @@ impl<'a> View<'a> {
         self.modules.all.iter().find(|module| &*module.path == path)
     }
 
+    /// Whether a part of a module is not understood.
+    pub(super) fn has_syntax_errors(&self, path: &str) -> bool {
+        self.analysis.diagnostics(path).iter().any(|diagnostic| diagnostic.code.starts_with("IMG0"))
+    }
+
     pub(super) fn module(&self, id: ModuleId) -> Option<&'a Module> {
         self.modules.all.get(id.0 as usize)
     }
@@ -59,21 +64,6 @@ impl<'a> View<'a> {
     pub(super) fn type_at(&self, at: &Location) -> Option<Type> {
         let item = ItemId { module: at.module, item: at.item };
         self.analysis.index(item)?.type_at(at.span).cloned()
-    }
-
-    /// The item that an offset is in, or that ends right before it, with the offset in it.
-    pub(super) fn item_at(&self, module: &Module, offset: usize) -> Option<(ItemId, u32)> {
-        let offset = u32::try_from(offset).ok()?;
-        let after = module.tree.starts.partition_point(|start| *start <= offset);
-        let item = u32::try_from(after.checked_sub(1)?).ok()?;
-        let start = module.tree.starts.get(item as usize)?;
-        Some((ItemId { module: module.id, item }, offset - start))
-    }
-
-    /// Every item of a module.
-    pub(super) fn items(&self, module: &'a Module) -> impl Iterator<Item = (ItemId, &'a Arc<ast::Item>)> + use<'a> {
-        let id = module.id;
-        module.tree.items.iter().zip(0_u32..).map(move |(item, number)| (ItemId { module: id, item: number }, item))
     }
 
     /// A part of an item in its module's text.
@@ -128,6 +118,21 @@ impl<'a> View<'a> {
         let args = attribute.args.iter().map(|arg| self.slice(id, arg.span).trim_matches('"'));
         Some(args.collect::<Vec<_>>().join(" "))
     }
+}
+
+/// The item that an offset is in, or that ends right before it, with the offset in it.
+pub(super) fn item_at(module: &Module, offset: usize) -> Option<(ItemId, u32)> {
+    let offset = u32::try_from(offset).ok()?;
+    let after = module.tree.starts.partition_point(|start| *start <= offset);
+    let item = u32::try_from(after.checked_sub(1)?).ok()?;
+    let start = module.tree.starts.get(item as usize)?;
+    Some((ItemId { module: module.id, item }, offset - start))
+}
+
+/// Every item of a module.
+pub(super) fn items(module: &Module) -> impl Iterator<Item = (ItemId, &Arc<ast::Item>)> {
+    let id = module.id;
+    module.tree.items.iter().zip(0_u32..).map(move |(item, number)| (ItemId { module: id, item: number }, item))
 }
 
 /// The params of an item that takes arguments, or the fields of one that is made of fields.

@@ -212,7 +212,7 @@ pub(super) fn changed_item(view: &View<'_>, id: ItemId, item: &ast::Item, moved:
     walk.item(item);
 }
 
-impl<'w> Walk<'w, '_> {
+impl Walk<'_, '_> {
     fn at(&self, span: Span) -> Location {
         at(self.id.module, self.id.item, self.moved.before(span))
     }
@@ -241,15 +241,16 @@ impl<'w> Walk<'w, '_> {
         self.platforms = platforms;
     }
 
-    fn bind(&mut self, name: &Name, target: Target, ty: Type) {
+    fn bind(&mut self, name: &Name, target: &Target, ty: Type) {
         self.spot(name.span, || Spot::Binding);
         self.locals.push(Local { name: name.text.clone(), target: target.clone(), ty });
-        self.used(name, &target, Access::Write);
+        self.used(name, target, Access::Write);
     }
 
     fn bind_local(&mut self, name: &Name, ty: Type) {
         self.sink.inferred(name, &ty);
-        self.bind(name, Target::Local { of: self.id, start: name.span.start }, ty);
+        let target = Target::Local { of: self.id, start: name.span.start };
+        self.bind(name, &target, ty);
     }
 
     fn item(&mut self, item: &ast::Item) {
@@ -322,14 +323,18 @@ impl<'w> Walk<'w, '_> {
             body.iter().any(|s| matches!(&s.kind, StatementKind::Field(field) if &*field.name.text == name))
         };
         let open: Vec<&'static str> = ["from", "machine"].into_iter().filter(|name| !given(name)).collect();
+        let platforms = known.or_else(|| Some(platforms_of(&self.type_of(from?)?)));
+        let platforms = Some(platforms.unwrap_or_else(|| vec![Pattern::ANY]));
         for statement in body {
             if let StatementKind::Field(field) = &statement.kind {
+                // A half-typed step looks like a field; what a field is set to knows no platform.
+                self.platforms.clone_from(&platforms);
                 self.spot(field.name.span, || Spot::Statement(open.clone()));
+                self.platforms = None;
                 self.image_field(field, machine.as_ref());
             }
         }
-        let platforms = known.or_else(|| Some(platforms_of(&self.type_of(from?)?)));
-        self.platforms = Some(platforms.unwrap_or_else(|| vec![Pattern::ANY]));
+        self.platforms = platforms;
         self.block(body);
         self.scoped(|this| {
             let rest = body.iter().filter(|statement| !matches!(statement.kind, StatementKind::Field(_)));
@@ -446,7 +451,7 @@ impl<'w> Walk<'w, '_> {
         param.default.iter().for_each(|default| self.expr(default, ty.as_ref()));
         let ty = ty.unwrap_or(Type::Error);
         if is_named {
-            self.bind(&param.name, target, ty);
+            self.bind(&param.name, &target, ty);
         } else {
             let local = Local { name: param.name.text.clone(), target, ty };
             self.locals.push(local);
@@ -514,7 +519,7 @@ impl<'w> Walk<'w, '_> {
                     self.sink.inferred(&value.name, &ty);
                 }
                 let target = Target::Local { of: self.id, start: value.name.span.start };
-                self.bind(&value.name, target, ty);
+                self.bind(&value.name, &target, ty);
             }
             StatementKind::If { condition, then, otherwise } => {
                 self.expr(condition, Some(&Type::Bool));

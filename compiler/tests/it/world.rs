@@ -110,6 +110,16 @@ impl World for MapWorld {
         })
     }
 
+    fn list(&self, path: &str) -> Vec<(String, Found)> {
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let mut found = BTreeMap::new();
+        for rest in self.files.keys().filter_map(|file| file.strip_prefix(&below)) {
+            let (name, kind) = rest.split_once('/').map_or((rest, Found::File), |(folder, _)| (folder, Found::Dir));
+            found.insert(name.to_owned(), kind);
+        }
+        found.into_iter().collect()
+    }
+
     fn file(&self, path: &str) -> Result<FileRef, WorldError> {
         let bytes = self.bytes(path)?;
         Ok(FileRef { path: path.to_owned(), digest: Digest::of(bytes), mode: 0o644, size: bytes.len() as u64 })

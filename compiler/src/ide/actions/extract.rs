@@ -8,7 +8,7 @@ use crate::span::Span;
 use crate::types::{ItemId, Pattern, Type};
 
 use super::super::names;
-use super::super::view::View;
+use super::super::view::{View, item_at};
 use super::super::walk::{self, Around, Sink, Target};
 use super::super::{Access, Action, ActionKind, TextEdit};
 use super::{action, free_name, line_of};
@@ -45,7 +45,7 @@ fn selection(view: &View<'_>, module: &Module, range: &Range<usize>) -> Option<(
     if start >= end {
         return None;
     }
-    let (id, offset) = view.item_at(module, start)?;
+    let (id, offset) = item_at(module, start)?;
     let length = u32::try_from(end - start).ok()?;
     Some((id, Span { start: offset, end: offset + length }))
 }
@@ -86,7 +86,9 @@ pub(super) fn value(view: &View<'_>, module: &Module, range: &Range<usize>) -> O
     };
     let name = free_name(view, module, "value");
     let written = view.slice(id, value.span);
-    let gap = if statement.is_some() { "" } else { "\n" };
+    // An item whose line before is not empty belongs to a group, which stays together.
+    let is_apart = text.get(..at).is_none_or(|before| before.is_empty() || before.ends_with("\n\n"));
+    let gap = if statement.is_none() && is_apart { "\n" } else { "" };
     let line = format!("{indent}let {name}{annotation} = {written}\n{gap}");
     let edits = vec![
         TextEdit { range: at..at, text: line },

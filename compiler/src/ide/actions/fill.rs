@@ -7,7 +7,7 @@ use crate::modules::Module;
 use crate::span::Span;
 use crate::types::{CheckedText, ItemId, Shape, Type};
 
-use super::super::view::View;
+use super::super::view::{View, item_at};
 use super::super::walk::{self, Call, Callee, Declared, Sink};
 use super::super::{Action, ActionKind, TextEdit, describe};
 use super::{action, line_of};
@@ -66,7 +66,7 @@ impl Sink for Lacking<'_, '_> {
 
 /// Writes the fields or arguments that are missing at a place.
 pub(super) fn missing(view: &View<'_>, module: &Module, range: &Range<usize>) -> Option<Action> {
-    let (id, start) = view.item_at(module, range.start)?;
+    let (id, start) = item_at(module, range.start)?;
     let length = u32::try_from(range.end.saturating_sub(range.start)).ok()?;
     let mut sink = Lacking { view, at: Span { start, end: start + length }, found: None };
     walk::item(view, id, &mut sink);

@@ -6,6 +6,7 @@ use crate::ast::{Expr, ExprKind, ItemKind, Let, Statement, StatementKind};
 use crate::span::Span;
 use crate::types::ItemId;
 
+use super::super::calls::each_mark;
 use super::super::names;
 use super::super::view::View;
 use super::super::walk::{self, Around, Sink, Target};
@@ -57,7 +58,7 @@ pub(super) fn inline(view: &View<'_>, path: &str, range: &Range<usize>) -> Optio
         return None;
     }
     let written = view.slice(of, value.value.span).to_owned();
-    let is_whole = is_whole(&value.value);
+    let is_whole = is_whole(&value.value) || is_bracketed(&written);
     let mut edits = vec![TextEdit { range: removed(view, of, whole), text: String::new() }];
     for (id, used) in all.iter().filter(|(_, used)| used.access == Access::Read) {
         let range = view.range(*id, used.span);
@@ -74,6 +75,18 @@ fn is_whole(value: &Expr) -> bool {
         value.kind,
         ExprKind::Binary { .. } | ExprKind::Unary { .. } | ExprKind::If { .. } | ExprKind::Match { .. }
     )
+}
+
+/// Whether brackets are around all of a value.
+fn is_bracketed(written: &str) -> bool {
+    let (mut depth, mut closed) = (0_i32, written.len());
+    each_mark(written, &mut |c, at| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        if depth == 0 {
+            closed = closed.min(at);
+        }
+    });
+    written.starts_with('(') && closed + 1 == written.len()
 }
 
 /// A definition with its line, if it stands there alone, and one blank line behind it where it is an item.

@@ -2,12 +2,12 @@
 
 use crate::ast::{self, Extern, ItemKind};
 use crate::span::ModuleId;
-use crate::types::{ItemId, Pattern};
+use crate::types::Pattern;
 
+use super::super::CompletionKind;
 use super::super::describe::{self, Described};
-use super::super::view::View;
+use super::super::view::{View, items};
 use super::super::walk::{Declared, Wanted};
-use super::super::{CompletionKind, TextEdit};
 use super::collect::{Collector, Rank};
 
 /// What items begin with: word, snippet, what it is.
@@ -26,7 +26,7 @@ const ITEMS: [(&str, &str, &str); 11] = [
 ];
 
 /// The words that items begin with.
-pub(super) fn items(all: &mut Collector<'_, '_>) {
+pub(super) fn item_words(all: &mut Collector<'_, '_>) {
     for (word, snippet, docs) in ITEMS {
         let told = Described { code: String::new(), docs: docs.to_owned() };
         all.add(word, CompletionKind::Keyword, Rank::Fits, told, &format!("{word} "), Some(snippet.to_owned()));
@@ -64,16 +64,13 @@ pub(super) fn statements(all: &mut Collector<'_, '_>, fields: &[&'static str], p
 
 /// Step kinds that run on all of the platforms.
 fn steps(all: &mut Collector<'_, '_>, platforms: Option<&[Pattern]>) {
-    let view = all.view;
-    for module in view.modules.all.iter().filter(|module| module.is_std) {
-        for (id, item) in view.items(module) {
-            if let ItemKind::Extern(Extern::Step { name, on, .. }) = &item.kind
-                && is_legal(on, platforms)
-                && let Some((prefix, more)) = all.access(module.id)
-            {
-                let rank = if more.is_empty() { Rank::Fits } else { Rank::Import };
-                all.item(id, &format!("{prefix}{}", name.text), rank, more);
-            }
+    for step in all.reachable(|kind| matches!(kind, ItemKind::Extern(Extern::Step { .. }))) {
+        let on = all.view.syntax(step.id).map(|item| &item.kind);
+        if let Some(ItemKind::Extern(Extern::Step { on, .. })) = on
+            && is_legal(on, platforms)
+        {
+            let rank = if step.more.is_empty() { Rank::Fits } else { Rank::Import };
+            all.item(step.id, &step.name, rank, step.more);
         }
     }
 }
@@ -86,37 +83,25 @@ fn is_legal(on: &[ast::Platform], platforms: Option<&[Pattern]>) -> bool {
 
 /// Recipes that run on all of the platforms, with a word before each.
 pub(super) fn recipes(all: &mut Collector<'_, '_>, platforms: Option<&[Pattern]>, word: &str) {
-    let view = all.view;
-    for module in &view.modules.all {
-        let is_own = module.id == all.module.id;
-        for (id, item) in view.items(module) {
-            let ItemKind::Recipe { name, on, .. } = &item.kind else { continue };
-            if !(is_own || View::is_open(item)) || !is_legal(on, platforms) {
-                continue;
-            }
-            let Some((prefix, more)) = selected(all, id).or_else(|| all.access(module.id)) else { continue };
-            let rank = match (more.is_empty(), word.is_empty()) {
-                (true, true) => Rank::Fits,
-                (true, false) => Rank::Leads,
-                (false, _) => Rank::Import,
-            };
-            all.item(id, &format!("{word}{prefix}{}", name.text), rank, more);
+    for recipe in all.reachable(|kind| matches!(kind, ItemKind::Recipe { .. })) {
+        let Some(ItemKind::Recipe { on, .. }) = all.view.syntax(recipe.id).map(|item| &item.kind) else { continue };
+        if !is_legal(on, platforms) {
+            continue;
         }
+        let rank = match (recipe.more.is_empty(), word.is_empty()) {
+            (true, true) => Rank::Fits,
+            (true, false) => Rank::Leads,
+            (false, _) => Rank::Import,
+        };
+        all.item(recipe.id, &format!("{word}{}", recipe.name), rank, recipe.more);
     }
-}
-
-/// No prefix for what an import took out of its module by name.
-pub(super) fn selected(all: &Collector<'_, '_>, id: ItemId) -> Option<(String, Vec<TextEdit>)> {
-    let name = all.view.name_of(id)?;
-    let bound = all.view.names.find(all.module.id, &name.text)?;
-    matches!(bound, crate::names::Bound::Item(item) if item.id == id).then(|| (String::new(), Vec::new()))
 }
 
 /// What a module offers to others.
 pub(super) fn exported(all: &mut Collector<'_, '_>, module: ModuleId, wanted: Wanted, platforms: Option<&[Pattern]>) {
     let view = all.view;
     let Some(module) = view.module(module) else { return };
-    for (id, item) in view.items(module) {
+    for (id, item) in items(module) {
         let Some(name) = view.name_of(id) else { continue };
         let (fits, legal) = match (&item.kind, wanted) {
             (ItemKind::Recipe { on, .. }, Wanted::Recipe) => (true, is_legal(on, platforms)),

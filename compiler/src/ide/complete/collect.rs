@@ -1,6 +1,6 @@
 //! Completions while they are collected, each once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::span::ModuleId;
 use crate::types::ItemId;
 
 use super::super::describe::{self, Described};
-use super::super::view::View;
+use super::super::view::{View, items};
 use super::super::walk::{Declared, declared_of};
 use super::super::{Completion, CompletionKind, TextEdit, actions};
 
@@ -32,6 +32,17 @@ pub(super) enum Rank {
     Other,
 }
 
+/// An item that can be used at a place.
+pub(super) struct Reachable {
+    pub(super) id: ItemId,
+    /// As it is written there.
+    pub(super) name: String,
+    /// Whether nothing stands before its name.
+    pub(super) is_near: bool,
+    /// The import that it needs first.
+    pub(super) more: Vec<TextEdit>,
+}
+
 /// What is collected.
 pub(super) struct Collector<'v, 'a> {
     pub(super) view: &'v View<'a>,
@@ -40,11 +51,19 @@ pub(super) struct Collector<'v, 'a> {
     pub(super) replace: Range<usize>,
     found: Vec<Completion>,
     seen: BTreeSet<String>,
+    /// The names that modules have here.
+    modules: BTreeMap<ModuleId, String>,
 }
 
 impl<'v, 'a> Collector<'v, 'a> {
     pub(super) fn new(view: &'v View<'a>, module: &'v Module, replace: Range<usize>) -> Self {
-        Self { view, module, replace, found: Vec::new(), seen: BTreeSet::new() }
+        let mut modules = BTreeMap::new();
+        for name in view.names.visible(module.id) {
+            if let Some(Bound::Module { module, .. }) = view.names.find(module.id, name) {
+                modules.entry(module).or_insert_with(|| name.to_owned());
+            }
+        }
+        Self { view, module, replace, found: Vec::new(), seen: BTreeSet::new(), modules }
     }
 
     pub(super) fn finish(mut self) -> Vec<Completion> {
@@ -55,6 +74,43 @@ impl<'v, 'a> Collector<'v, 'a> {
     /// What has been typed, to the cursor.
     pub(super) fn text(&self) -> &'a str {
         self.view.text(self.module.id)
+    }
+
+    /// The items of every module that can be used here, by how they are written; `is` says which kinds are wanted.
+    ///
+    /// A workspace may have thousands of items in modules that nobody imports here: they come once something of their
+    /// name has been typed.
+    pub(super) fn reachable(&self, is: fn(&ItemKind) -> bool) -> Vec<Reachable> {
+        let typed = self.text().get(self.replace.clone()).unwrap_or_default().to_lowercase();
+        let mut found = Vec::new();
+        for module in &self.view.modules.all {
+            let is_own = module.id == self.module.id;
+            let access = self.access(module.id);
+            for (id, item) in items(module) {
+                if !is(&item.kind) || !(is_own || View::is_open(item)) {
+                    continue;
+                }
+                let Some(name) = self.view.name_of(id) else { continue };
+                let is_selected = !is_own && self.is_selected(id, &name.text);
+                let (prefix, more) = match &access {
+                    _ if is_selected => (String::new(), Vec::new()),
+                    Some((prefix, more)) => (prefix.clone(), more.clone()),
+                    None => continue,
+                };
+                let label = format!("{prefix}{}", name.text);
+                let is_far = !more.is_empty() && !module.is_std;
+                let begins = |name: &str| !typed.is_empty() && name.to_lowercase().starts_with(&typed);
+                if !is_far || begins(&name.text) || begins(&label) {
+                    found.push(Reachable { id, name: label, is_near: prefix.is_empty(), more });
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether an import took an item out of its module by name.
+    fn is_selected(&self, id: ItemId, name: &str) -> bool {
+        matches!(self.view.names.find(self.module.id, name), Some(Bound::Item(item)) if item.id == id)
     }
 
     /// Something that is written as its label says.
@@ -117,10 +173,7 @@ impl<'v, 'a> Collector<'v, 'a> {
         if module == self.module.id {
             return Some((String::new(), Vec::new()));
         }
-        let known = self.view.names.visible(self.module.id).find(|name| {
-            matches!(self.view.names.find(self.module.id, name), Some(Bound::Module { module: other, .. }) if other == module)
-        });
-        if let Some(name) = known {
+        if let Some(name) = self.modules.get(&module) {
             return Some((format!("{name}."), Vec::new()));
         }
         let path = self.view.path(module);

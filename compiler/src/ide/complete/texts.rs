@@ -9,7 +9,7 @@ use crate::types::{Pattern, SYSTEMS, Type};
 use crate::world::{Found, World};
 
 use super::super::describe::{self, Described};
-use super::super::view::View;
+use super::super::view::{View, item_at};
 use super::super::walk::{Target, TextSpot};
 use super::super::{Completion, CompletionKind};
 use super::collect::{Collector, Rank, relative};
@@ -121,8 +121,8 @@ pub(super) fn quoted(all: &mut Collector<'_, '_>, want: Option<&Type>) {
 }
 
 /// Whether an offset is behind the opening quotes of a literal.
-pub(super) fn is_inside(text: &str, module: &Module, view: &View<'_>, span: &Span, offset: usize) -> bool {
-    let start = view.item_at(module, offset).map_or(0, |(id, _)| view.range(id, *span).start);
+pub(super) fn is_inside(text: &str, module: &Module, view: &View<'_>, span: Span, offset: usize) -> bool {
+    let start = item_at(module, offset).map_or(0, |(id, _)| view.range(id, span).start);
     start < offset && text.get(start..).is_some_and(|rest| rest.starts_with('"'))
 }
 
@@ -145,7 +145,9 @@ pub(super) fn complete(all: &mut Collector<'_, '_>, world: &dyn World, spot: &Te
         TextSpot::Import => {
             all.replace = start..end;
             modules(all);
-            paths_below(all, world, typed, start, end, &|name, found| found == Found::Dir || name.ends_with(".imgc"));
+            paths_below(all, world, typed, start, end, &|name, found| {
+                found == Found::Dir || name.strip_suffix(".imgc").is_some()
+            });
         }
         TextSpot::File => paths_below(all, world, typed, start, end, &|_, _| true),
         TextSpot::Dir => paths_below(all, world, typed, start, end, &|_, found| found == Found::Dir),

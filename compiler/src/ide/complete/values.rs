@@ -1,7 +1,5 @@
 //! Values, members, types and patterns.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "most types and items offer nothing of their own")]
-
 use crate::ast::{Extern, ItemKind};
 use crate::names::{BUILTIN_FUNCTIONS, BUILTIN_TYPES};
 use crate::types::{CheckedText, Fit, FormatIndex, ItemId, Pattern, PlatformIndex, Shape, Type, fit};
@@ -41,7 +39,7 @@ pub(super) fn values(all: &mut Collector<'_, '_>, found: &Found, want: Option<&T
 /// Every name that stands for something, where nothing is known of the place.
 pub(super) fn anything(all: &mut Collector<'_, '_>) {
     items(all, None);
-    bodies::items(all);
+    bodies::item_words(all);
     for word in reserved_words().into_iter().chain(["on", "of", "from", "as", "version"]) {
         all.plain(word, CompletionKind::Keyword, Rank::Other, "");
     }
@@ -57,7 +55,7 @@ fn asked(all: &mut Collector<'_, '_>, want: &Type) {
         }
         Type::Union(members) => members.iter().for_each(|member| asked(all, member)),
         Type::Bool => {
-            ["true", "false"].into_iter().for_each(|word| all.plain(word, CompletionKind::Keyword, Rank::Asked, ""))
+            ["true", "false"].into_iter().for_each(|word| all.plain(word, CompletionKind::Keyword, Rank::Asked, ""));
         }
         Type::Nominal(nominal) => match &nominal.shape {
             Shape::Enum(_) => variants(all, nominal.id),
@@ -83,7 +81,8 @@ fn record(all: &mut Collector<'_, '_>, ty: &Type) {
     let Some(ty) = record_in(ty) else { return };
     let required: Vec<_> = declared_fields(all.view, ty).into_iter().filter(|field| field.is_required).collect();
     let parts = required.iter().enumerate().map(|(n, field)| format!("{} = ${{{}:{}}}", field.name, n + 1, field.name));
-    let snippet = format!("{{ {}$0 }}", parts.map(|part| format!("{part}, ")).collect::<String>());
+    let parts: Vec<String> = parts.chain(["$0".to_owned()]).collect();
+    let snippet = format!("{{ {} }}", parts.join(", "));
     let told = Described { code: ty.to_string(), docs: String::new() };
     all.add("{…}", CompletionKind::Record, Rank::Near, told, "{}", Some(snippet));
 }
@@ -133,22 +132,13 @@ fn given(view: &View<'_>, id: ItemId) -> Option<Type> {
 }
 
 fn items(all: &mut Collector<'_, '_>, want: Option<&Type>) {
-    let view = all.view;
-    for module in &view.modules.all {
-        let is_own = module.id == all.module.id;
-        for (id, item) in view.items(module) {
-            let Some(name) = view.name_of(id).filter(|_| is_value(&item.kind)) else { continue };
-            if !is_own && !View::is_open(item) {
-                continue;
-            }
-            let Some((prefix, more)) = bodies::selected(all, id).or_else(|| all.access(module.id)) else { continue };
-            let near = if prefix.is_empty() { Rank::Fits } else { Rank::Near };
-            let mut rank = rank(want, given(view, id).as_ref(), near);
-            if !more.is_empty() {
-                rank = rank.max(Rank::Import);
-            }
-            all.item(id, &format!("{prefix}{}", name.text), rank, more);
+    for item in all.reachable(is_value) {
+        let near = if item.is_near { Rank::Fits } else { Rank::Near };
+        let mut rank = rank(want, given(all.view, item.id).as_ref(), near);
+        if !item.more.is_empty() {
+            rank = rank.max(Rank::Import);
         }
+        all.item(item.id, &item.name, rank, item.more);
     }
     modules(all);
 }
@@ -219,7 +209,6 @@ pub(super) fn variants(all: &mut Collector<'_, '_>, of: ItemId) {
 
 /// What can stand where a type is written.
 pub(super) fn types(all: &mut Collector<'_, '_>, locals: &[Local]) {
-    let view = all.view;
     let built_in = BUILTIN_TYPES.into_iter().chain(["Artifact"]).chain(CheckedText::ALL.map(CheckedText::name));
     for name in built_in {
         let snippet = match name {
@@ -232,15 +221,9 @@ pub(super) fn types(all: &mut Collector<'_, '_>, locals: &[Local]) {
         let told = Described { code: name.to_owned(), docs: describe::type_docs(name).to_owned() };
         all.add(name, CompletionKind::Type, Rank::Fits, told, name, snippet);
     }
-    for module in &view.modules.all {
-        let is_own = module.id == all.module.id;
-        for (id, item) in view.items(module) {
-            let is_type = matches!(item.kind, ItemKind::Record { .. } | ItemKind::Enum { .. });
-            let Some(name) = view.name_of(id).filter(|_| is_type && (is_own || View::is_open(item))) else { continue };
-            let Some((prefix, more)) = bodies::selected(all, id).or_else(|| all.access(module.id)) else { continue };
-            let rank = if more.is_empty() { Rank::Near } else { Rank::Import };
-            all.item(id, &format!("{prefix}{}", name.text), rank, more);
-        }
+    for item in all.reachable(|kind| matches!(kind, ItemKind::Record { .. } | ItemKind::Enum { .. })) {
+        let rank = if item.more.is_empty() { Rank::Near } else { Rank::Import };
+        all.item(item.id, &item.name, rank, item.more);
     }
     texts::platforms(all, &Pattern::ANY, true);
     for format in crate::types::FORMATS {

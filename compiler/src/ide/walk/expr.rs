@@ -30,18 +30,7 @@ impl Walk<'_, '_> {
                 }
             }
             ExprKind::Record { spreads, fields } => self.record(spreads, fields, value, want),
-            ExprKind::Map { spreads, entries } => {
-                spreads.iter().for_each(|spread| self.expr(spread, want));
-                let (key, inner) = want.and_then(entry).unzip();
-                let record = want.and_then(record_in).map(|ty| declared_fields(self.view, ty)).unwrap_or_default();
-                for (one, other) in entries {
-                    if !record.is_empty() {
-                        self.spot(one.span, || Spot::Field(record.clone()));
-                    }
-                    self.expr(one, key);
-                    self.expr(other, inner);
-                }
-            }
+            ExprKind::Map { spreads, entries } => self.map(spreads, entries, want),
             ExprKind::ListFor { heads, condition, body } => {
                 self.comprehension(heads, condition.as_deref(), &[(body, want.and_then(in_list))]);
             }
@@ -68,19 +57,35 @@ impl Walk<'_, '_> {
             ExprKind::Member { base, name } => {
                 self.member(base, name);
             }
-            ExprKind::Index { base, index } => {
-                self.expr(base, None);
-                let key = self.type_of(base).map(|ty| match ty {
-                    Type::Map(key, _) => (*key).clone(),
-                    _ => Type::Int,
-                });
-                self.expr(index, key.as_ref());
-            }
+            ExprKind::Index { base, index } => self.index(base, index),
             ExprKind::Unary { op, operand } => {
                 self.expr(operand, if *op == UnaryOp::Not { Some(&Type::Bool) } else { want });
             }
             ExprKind::Binary { op, left, right, .. } => self.binary(*op, left, right, want),
         }
+    }
+
+    fn map(&mut self, spreads: &[Expr], entries: &[(Expr, Expr)], want: Option<&Type>) {
+        spreads.iter().for_each(|spread| self.expr(spread, want));
+        let (key, inner) = want.and_then(entry).unzip();
+        // A half-typed field looks like a key.
+        let record = want.and_then(record_in).map(|ty| declared_fields(self.view, ty)).unwrap_or_default();
+        for (one, other) in entries {
+            if !record.is_empty() {
+                self.spot(one.span, || Spot::Field(record.clone()));
+            }
+            self.expr(one, key);
+            self.expr(other, inner);
+        }
+    }
+
+    fn index(&mut self, base: &Expr, index: &Expr) {
+        self.expr(base, None);
+        let key = self.type_of(base).map(|ty| match ty {
+            Type::Map(key, _) => (*key).clone(),
+            _ => Type::Int,
+        });
+        self.expr(index, key.as_ref());
     }
 
     fn value_spot(&mut self, value: &Expr, want: Option<&Type>) {
@@ -174,7 +179,8 @@ impl Walk<'_, '_> {
             Some(Callee::Member(_, name)) => {
                 let base =
                     if let ExprKind::Member { base, .. } = &value_callee(value).kind { Some(base) } else { None };
-                self.member_args(base.and_then(|base| self.type_of(base)), name, args);
+                let base = base.and_then(|base| self.type_of(base));
+                self.member_args(base.as_ref(), name, args);
             }
             known => self.arguments(known.as_ref(), args),
         }
@@ -233,15 +239,12 @@ impl Walk<'_, '_> {
             declared.iter().skip(before).filter(|field| !given(field)).cloned().collect::<Vec<_>>()
         };
         for (number, arg) in args.iter().enumerate() {
-            let known = match &arg.name {
-                Some(name) => {
-                    self.spot(name.span, || Spot::Field(open(number)));
-                    declared.iter().find(|declared| declared.name == name.text)
-                }
-                None => {
-                    position += 1;
-                    declared.get(position - 1)
-                }
+            let known = if let Some(name) = &arg.name {
+                self.spot(name.span, || Spot::Field(open(number)));
+                declared.iter().find(|declared| declared.name == name.text)
+            } else {
+                position += 1;
+                declared.get(position - 1)
             };
             if let (Some(name), Some(target)) = (&arg.name, known.and_then(|known| known.target.as_ref())) {
                 self.used(name, target, Access::Write);
@@ -288,8 +291,8 @@ impl Walk<'_, '_> {
     }
 
     /// Arguments of members of built-in values: lambdas get the element.
-    fn member_args(&mut self, base: Option<Type>, name: &str, args: &[Arg]) {
-        let inner = base.as_ref().and_then(element);
+    fn member_args(&mut self, base: Option<&Type>, name: &str, args: &[Arg]) {
+        let inner = base.and_then(element);
         for (number, arg) in args.iter().enumerate() {
             match &arg.value {
                 ArgValue::Lambda { params, body } => {

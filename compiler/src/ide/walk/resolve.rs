@@ -1,7 +1,5 @@
 //! What names and paths mean, and the types of expressions.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "most items and types are not what a rule is about")]
-
 use std::sync::Arc;
 
 use crate::ast::{self, Expr, ExprKind, ItemKind, Name, Path, TypeExpr, TypeKind};

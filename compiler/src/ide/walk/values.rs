@@ -1,7 +1,5 @@
 //! What is in a type: elements, entries, the record that a literal may be.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "most types hold nothing, and are answered alike")]
-
 use crate::types::{Shape, Type};
 
 /// What stands behind `?` and in unions, where it is of the form that is looked for.
