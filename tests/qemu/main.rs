@@ -18,5 +18,5 @@ mod downloads;
 mod failing;
 mod guests;
 mod resuming;
-mod shipping;
 mod seeding;
+mod shipping;

@@ -157,7 +157,7 @@ fn the_disk_is_clean(place: &Place, disk: &Path) {
     fs::create_dir_all(&dir).expect("folder");
     let raw = dir.join("disk.raw");
     must(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(disk).arg(&raw));
-    let root = root_partition(&raw, &dir);
+    let root = root_partition(&raw);
     must(Command::new("e2fsck").args(["-f", "-n"]).arg(&root));
     let debugfs = |command: &str| must(Command::new("debugfs").args(["-R", command]).arg(&root).stderr(Stdio::null()));
     let lists = |folder: &str, name: &str| debugfs(&format!("ls -p {folder}")).contains(name);
