@@ -62,7 +62,7 @@ fn ideal(plan: &Plan, jobs: usize) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_run_takes_as_long_as_an_ideal_list_schedule(first in program(), jobs in 1..5_usize) {

@@ -56,6 +56,14 @@ impl Fake {
         Self { offers, store, seen }
     }
 
+    /// As an imgc does its steps that is newer by some revisions.
+    pub(crate) fn revised(mut self, revision: u32) -> Self {
+        for kind in &mut self.offers.steps {
+            kind.revision = revision;
+        }
+        self
+    }
+
     fn keep(&self, text: &str) -> Result<LayerId, BackendError> {
         let object = self.store.insert_bytes(text.as_bytes()).map_err(|e| internal(&e))?;
         Ok(LayerId(object.digest))

@@ -10,6 +10,7 @@ mod fake;
 mod far;
 mod journal;
 mod outputs;
+mod pinned;
 mod policies;
 mod random;
 mod remote;
