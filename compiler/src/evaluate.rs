@@ -181,6 +181,8 @@ pub(crate) struct Evaluator<'a> {
     /// The instance whose defaults records and the standard library use.
     first: HashMap<ModuleId, InstanceId>,
     artifact_ids: BTreeMap<(ItemId, Fields), ArtifactId>,
+    /// Sources whose attributes are asked for.
+    source_ids: BTreeMap<(ItemId, Fields), ImageId>,
     step_defaults: HashMap<ItemId, Defaults>,
     nodes: usize,
     steps: u64,
@@ -246,6 +248,7 @@ pub(crate) fn evaluate(
         by_args: BTreeMap::new(),
         first: HashMap::new(),
         artifact_ids: BTreeMap::new(),
+        source_ids: BTreeMap::new(),
         step_defaults: HashMap::new(),
         nodes: 0,
         steps: 0,

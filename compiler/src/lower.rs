@@ -366,6 +366,30 @@ impl Lowering<'_> {
         Some(BuildValue { node, what: built.what.clone() })
     }
 
+    /// How the name of a file or directory ends that comes out of an image; none of what is a text or a size.
+    fn ending(&self, built: &evaluate::Built) -> Option<String> {
+        let dotted = |extension: &str| if extension.is_empty() { String::new() } else { format!(".{extension}") };
+        match &built.what {
+            Attribute::File { path } => {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                Some(
+                    name.rsplit_once('.')
+                        .filter(|(stem, _)| !stem.is_empty())
+                        .map_or_else(String::new, |(_, e)| dotted(e)),
+                )
+            }
+            Attribute::Dir { .. } => Some(String::new()),
+            Attribute::Whole => {
+                let node = self.build_value(built).and_then(|value| self.nodes.get(value.node.index()));
+                match node.map(|node| &node.work) {
+                    Some(Work::Artifact(artifact)) => Some(dotted(&artifact.extension)),
+                    Some(Work::Source(_) | Work::Step(_)) | None => None,
+                }
+            }
+            Attribute::Digest | Attribute::Id | Attribute::Size => None,
+        }
+    }
+
     fn part(&self, hole: &evaluate::Hole) -> Option<Part> {
         Some(match hole {
             evaluate::Hole::Text(text) => Part::Text(text.to_string()),
@@ -439,6 +463,15 @@ impl Lowering<'_> {
             }
             Value::Record(fields) => {
                 OutputValue::Map(fields.iter().map(|(key, item)| (key.to_string(), below(self, key, item))).collect())
+            }
+            Value::File(path) | Value::Dir { path, .. } => {
+                self.diagnostics.push(crate::diagnostic::types::package_file(at, path));
+                OutputValue::None
+            }
+            Value::Build(built) if self.ending(built).is_some() => {
+                let file = format!("{name}{}", self.ending(built).unwrap_or_default());
+                self.file(&file, at, files);
+                OutputValue::File { value: Box::new(self.value(value, at)), file }
             }
             Value::Build(_) | Value::Template { .. } => OutputValue::Build(Box::new(self.value(value, at))),
             other => OutputValue::Text(other.to_text().unwrap_or_else(|| other.shown())),

@@ -157,7 +157,8 @@ impl Body<'_, '_> {
         }
         let is_missing =
             |param: &&Param| !param.is_optional() && !used.contains_key(&param.name) && !meant.contains(&&*param.name);
-        let missing: Vec<&Param> = declared.iter().filter(is_missing).collect();
+        let is_unclear = fields.iter().any(|field| field.name.text.is_empty());
+        let missing: Vec<&Param> = declared.iter().filter(is_missing).filter(|_| !is_unclear).collect();
         if let Some(first) = missing.first() {
             let names: Vec<&str> = missing.iter().map(|param| &*param.name).collect();
             let at = self.at(step);

@@ -26,7 +26,7 @@ enum Base {
 
 impl Body<'_, '_> {
     fn base(&mut self, base: &Ast) -> Option<Base> {
-        let ExprKind::Name(name) = &base.kind else { return None };
+        let ExprKind::Name(name) = &base.kind else { return self.enum_of_module(base) };
         if self.local(&name.text).is_some() {
             return None;
         }
@@ -42,6 +42,27 @@ impl Body<'_, '_> {
                 }
                 _ => None,
             },
+        }
+    }
+
+    /// `qemu.Firmware` before `.uefi`. What is wrong with such a name is told where it is checked as a value.
+    fn enum_of_module(&mut self, base: &Ast) -> Option<Base> {
+        let ExprKind::Member { base, name } = &base.kind else { return None };
+        let ExprKind::Name(module_name) = &base.kind else { return None };
+        if self.local(&module_name.text).is_some() {
+            return None;
+        }
+        let Some(Bound::Module { module, via }) = self.checker.names.find(self.module, &module_name.text) else {
+            return None;
+        };
+        let id = self.checker.exported(module, name, self.at(name.span)).ok()?;
+        match self.checker.demand(id).as_deref() {
+            Some(Item::Enum { ty: Type::Nominal(nominal), .. }) => {
+                self.used(module_name.span, || Target::Module(module));
+                self.used(name.span, || Target::Item(id));
+                Some(Base::Enum(Ref { id, via }, nominal.clone()))
+            }
+            _ => None,
         }
     }
 

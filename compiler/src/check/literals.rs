@@ -272,8 +272,8 @@ impl Body<'_, '_> {
                 if let Some((nominal, want)) = into {
                     for field in fields.iter() {
                         let known = nominal.fields().iter().find(|known| known.name == field.name);
-                        let fits = known
-                            .is_some_and(|known| crate::types::fit(&field.ty, &known.ty) == crate::types::Fit::Yes);
+                        let fits =
+                            known.is_some_and(|known| crate::types::fit(&field.ty, &known.ty) != crate::types::Fit::No);
                         if !fits {
                             let at = self.at(spread.span);
                             self.report(say::mismatch(at, want.ty, &typed.ty, want.why));

@@ -55,7 +55,33 @@ pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>) -> Diag
         return diagnostic
             .help(format!("it is a module of the standard library: write `import std.{name}` at the top"));
     }
-    suggest(diagnostic, at, near)
+    match elsewhere(name) {
+        Some(help) => diagnostic.help(help),
+        None => suggest(diagnostic, at, near),
+    }
+}
+
+/// What to write instead of a name that other languages have.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "null" | "nil" | "None" | "undefined" => "what may be missing has a type with `?` and is `none`",
+        "timestamp" | "now" | "formatdate" | "timeadd" => {
+            "nothing reads the clock, so that the same program gives the same plan: declare a `param` and give it the time"
+        }
+        "uuid" | "uuidv4" | "random" | "rand" => {
+            "nothing is random, so that the same program gives the same plan: declare a `param`, or a `secret` from a command"
+        }
+        "True" => "write `true`",
+        "False" => "write `false`",
+        "var" | "local" | "locals" => "a `param` or `let` is written by its name alone, without a prefix",
+        "env" | "getenv" => {
+            "nothing reads the environment: declare a `param`, or a `secret name: String from env(\"X\")`"
+        }
+        "jsonencode" | "templatefile" | "format" | "concat" | "merge" | "lookup" => {
+            "texts are made by interpolation, `\"\\{x}\"`; lists and maps by spreading, `[...a, ...b]`"
+        }
+        _ => return None,
+    })
 }
 
 pub(crate) fn duplicate_item(at: Location, name: &str, first: Location) -> Diagnostic {

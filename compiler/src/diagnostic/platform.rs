@@ -149,6 +149,6 @@ pub(crate) fn image_path(at: Location, path: &str) -> Diagnostic {
 }
 
 pub(crate) fn source_attribute(at: Location) -> Diagnostic {
-    Diagnostic::error("IMG3017", at, "a source has no digest of its own", "of a source")
-        .help("take that of an image: `image base { from = … }`, then `base.digest`")
+    Diagnostic::error("IMG3017", at, "a source has no id of its own", "of a source")
+        .help("take its digest, which says the same everywhere: `base.digest`")
 }

@@ -76,6 +76,9 @@ pub(crate) fn unknown_field<'a>(
 ) -> Diagnostic {
     let known: Vec<&str> = known.collect();
     let diagnostic = Diagnostic::error("IMG2002", at, format!("`{of}` has no field `{name}`"), "unknown field");
+    if of == "image" && matches!(name, "count" | "for_each") {
+        return diagnostic.help("several images from one item: `image name for x in xs { … }`");
+    }
     match nearest(name, known.iter().copied()) {
         near @ Some(_) => suggest(diagnostic, at, near),
         None if known.is_empty() => diagnostic.help("it has no fields"),
@@ -374,7 +377,14 @@ pub(crate) fn needs_path(at: Location, what: &str) -> Diagnostic {
 
 pub(crate) fn bad_output(at: Location, ty: &Type) -> Diagnostic {
     Diagnostic::error("IMG2031", at, format!("{ty} cannot be an output"), format!("this is {ty}"))
-        .help("outputs are artifacts, images and plain values, and lists, records and maps of them")
+        .help("outputs are artifacts, images, files of images and plain values, and lists, records and maps of them")
+}
+
+pub(crate) fn package_file(at: Location, path: &str) -> Diagnostic {
+    let path = if path.is_empty() { "." } else { path };
+    let message = format!("`{}` lies in the package already, and cannot be an output", crate::evaluate::escaped(path));
+    Diagnostic::error("IMG2031", at, message, "not made by an image")
+        .help("outputs are what is built: take a file out of an image, `image.file(\"/out/app\")`")
 }
 
 pub(crate) fn bad_test_subject(at: Location, ty: &Type) -> Diagnostic {

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use imgc_plan::{Attribute, Escape, SecretSource};
+use imgc_plan::{Attribute, Digest, Escape, SecretSource};
 
-use crate::core::{Builtin, Expr, Origin};
+use crate::core::{Builtin, Expr, Item, Origin};
 use crate::diagnostic::{evaluate as say, platform as say_platform};
 use crate::paths;
 use crate::script::{self, Context};
 use crate::span::Location;
 
-use super::{Evaluator, Frame, InstanceId, Known, NodeRef, Stop, Value};
+use super::{Base, Evaluator, Frame, ImageData, ImageId, InstanceId, Known, NodeRef, SourceValue, Stop, Value};
 
 /// Something of an image or artifact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,14 +233,22 @@ impl<'a> Evaluator<'a> {
     }
 
     /// A member of an image, artifact or source.
-    pub(super) fn on_graph(&mut self, builtin: Builtin, base: &Value, arg: Option<&Value>, at: Location) -> Known {
+    pub(super) fn on_graph(
+        &mut self,
+        frame: &Frame,
+        builtin: Builtin,
+        (base, arg): (&Value, Option<&Value>),
+        at: Location,
+    ) -> Known {
         let of = match base {
             Value::Image(id) => NodeRef::Image(*id),
             Value::Artifact { id, .. } => NodeRef::Artifact(*id),
             _ if builtin == Builtin::PlatformOf => {
                 return self.platform_of(base).map(|p| Value::Platform(Arc::new(p))).ok_or(Stop::Reported);
             }
-            _ => return Err(self.report(say_platform::source_attribute(at))),
+            Value::Source(_) if builtin == Builtin::Id => return Err(self.report(say_platform::source_attribute(at))),
+            Value::Source(source) => NodeRef::Image(self.image_of_source(frame, source)?),
+            _ => return Err(Stop::Reported),
         };
         let path = |this: &mut Self| -> Known<String> {
             match arg {
@@ -260,6 +268,29 @@ impl<'a> Evaluator<'a> {
             _ => return self.platform_of(base).map(|p| Value::Platform(Arc::new(p))).ok_or(Stop::Reported),
         };
         Ok(Value::Build(Arc::new(Built { of, what })))
+    }
+
+    /// The image that a source is before any step. Its address is made of what the source is, so that the order of items
+    /// does not count.
+    fn image_of_source(&mut self, frame: &Frame, source: &Arc<SourceValue>) -> Known<ImageId> {
+        let key = (source.of, source.args.clone());
+        if let Some(id) = self.source_ids.get(&key) {
+            return Ok(*id);
+        }
+        self.count_node(source.at)?;
+        let machine = self.machine_of(frame, source, Value::Record(Arc::default()), source.at)?;
+        let kind = match self.program.item(source.of).map(|item| &**item) {
+            Some(Item::Source(signature)) => signature.kind.clone(),
+            _ => return Err(Stop::Reported),
+        };
+        let shown: Vec<String> = source.args.iter().map(|(name, value)| format!("{name}={}", value.shown())).collect();
+        let digest = Digest::of(shown.join("\0").as_bytes()).to_string();
+        let address = format!("{kind}@{}", digest.get(..8).unwrap_or_default());
+        let id = ImageId(u32::try_from(self.result.images.len()).unwrap_or(u32::MAX));
+        let (platform, base) = (source.platform.clone(), Base::Source(source.clone()));
+        self.result.images.push(ImageData { address, platform, base, steps: Vec::new(), machine });
+        self.source_ids.insert(key, id);
+        Ok(id)
     }
 
     /// A member of a file or directory of an image: its path is known, its content is not.

@@ -7,7 +7,7 @@ use imgc_plan::Platform;
 
 use crate::core::{Expr, Item, Kind, Param, Ref, Signature};
 use crate::span::Location;
-use crate::types::PlatformIndex;
+use crate::types::{Coercion, PlatformIndex, Shape, Type};
 
 use super::{
     ArtifactData, ArtifactId, Evaluator, Fault, Fields, Frame, InstanceId, Known, Look, MAX_CALLS, SourceValue, Stop,
@@ -18,12 +18,20 @@ use super::{
 pub(super) type Given = BTreeMap<Arc<str>, (Known, Location)>;
 
 impl<'a> Evaluator<'a> {
-    /// Adds the defaults of a record's fields and tests its predicates.
-    pub(super) fn whole_record(&mut self, frame: &Frame, record: Given, of: Ref, at: Location) -> Known {
+    /// Makes the fields of a record what it declares, adds its defaults and tests its predicates.
+    pub(super) fn whole_record(&mut self, frame: &Frame, mut record: Given, of: Ref, at: Location) -> Known {
         let program = self.program;
         let Some(Item::Record { params, .. }) = program.item(of.id).map(|item| &**item) else {
             return Err(Stop::Reported);
         };
+        for param in params {
+            if let Some((value, place)) = record.get_mut(&param.name)
+                && let Ok(found) = value
+                && let Some(to) = owed(found, &param.ty)
+            {
+                *value = self.coerce(frame, found.clone(), &to, *place);
+            }
+        }
         let instance = self.instance_of(frame.instance, of)?;
         Ok(Value::Record(Arc::new(self.complete(instance, params, record, at)?)))
     }
@@ -170,5 +178,25 @@ impl<'a> Evaluator<'a> {
             Value::List(items) => items.first().and_then(|item| self.platform_of(item)),
             _ => None,
         }
+    }
+}
+
+/// What is to be done to a value of a record that was written before its type was known.
+fn owed(value: &Value, ty: &Type) -> Option<Coercion> {
+    match (value, ty) {
+        (_, Type::Optional(inner)) => owed(value, inner),
+        (Value::Record(_), Type::Nominal(nominal)) if matches!(nominal.shape, Shape::Record(_)) => {
+            Some(Coercion::Record(nominal.clone()))
+        }
+        (Value::Int(_), Type::Port) => Some(Coercion::Port),
+        (Value::Mode(_), Type::Int) => Some(Coercion::Bits),
+        (Value::File(_), Type::Script(shell)) => Some(Coercion::ReadScript(shell.clone())),
+        (Value::Artifact { .. }, Type::File) => Some(Coercion::File),
+        (_, Type::Union(members)) => {
+            let is_file =
+                matches!(value, Value::Artifact { .. }) && members.iter().any(|m| matches!(m, Type::Artifact(..)));
+            members.iter().find_map(|member| owed(value, member)).filter(|_| !is_file)
+        }
+        (_, _) => None,
     }
 }

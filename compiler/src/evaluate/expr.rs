@@ -384,7 +384,7 @@ impl<'a> Evaluator<'a> {
         Ok(Value::Dir { path: path.clone(), ignore: Arc::new(ignore) })
     }
 
-    fn coerce(&mut self, frame: &Frame, value: Value, to: &Coercion, at: Location) -> Known {
+    pub(super) fn coerce(&mut self, frame: &Frame, value: Value, to: &Coercion, at: Location) -> Known {
         match (to, value) {
             // Left out.
             (_, Value::None) => Ok(Value::None),

@@ -11,8 +11,8 @@ use crate::span::{Location, ModuleId};
 
 use super::body::Building;
 use super::{
-    Base, Evaluator, Fault, Fields, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose, Stop,
-    TestData, Value,
+    Base, Evaluator, Fault, Fields, Frame, GivenParam, ImageData, ImageId, Instance, InstanceId, Known, Purpose,
+    SourceValue, Stop, TestData, Value,
 };
 
 impl<'a> Evaluator<'a> {
@@ -314,12 +314,24 @@ impl<'a> Evaluator<'a> {
 
     /// What the machine of an image is: what the image says, and the defaults of the record that its source declares.
     fn machine(&mut self, frame: &mut Frame, image: &'a core::Image, base: &Base) -> Known<Fields> {
-        let program = self.program;
         let said = match &image.machine {
             Some(machine) => self.eval(frame, machine)?,
             None => Value::Record(Arc::default()),
         };
         let Base::Source(source) = base else { return Ok(Fields::new()) };
+        let at = image.machine.as_ref().map_or(image.from.at, |machine| machine.at);
+        self.machine_of(frame, source, said, at)
+    }
+
+    /// The machine record of a source with what is said of it.
+    pub(super) fn machine_of(
+        &mut self,
+        frame: &Frame,
+        source: &SourceValue,
+        said: Value,
+        at: Location,
+    ) -> Known<Fields> {
+        let program = self.program;
         let declared = match program.item(source.of).map(|item| &**item) {
             Some(Item::Source(signature)) => signature.machine.as_ref(),
             _ => None,
@@ -327,7 +339,6 @@ impl<'a> Evaluator<'a> {
         let (Some(crate::types::Type::Nominal(nominal)), Value::Record(fields)) = (declared, said) else {
             return Ok(Fields::new());
         };
-        let at = image.machine.as_ref().map_or(image.from.at, |machine| machine.at);
         let given = fields.iter().map(|(name, value)| (name.clone(), (Ok(value.clone()), at))).collect();
         match self.whole_record(frame, given, core::Ref { id: nominal.id, via: None }, at)? {
             Value::Record(fields) => Ok((*fields).clone()),

@@ -72,7 +72,7 @@ impl<'a> Evaluator<'a> {
                 _ => platform.distro.as_deref().map_or(Value::None, Value::text),
             }),
             (Value::Image(_) | Value::Artifact { .. } | Value::Source(_), _) => {
-                self.on_graph(builtin, base, values.first(), at)
+                self.on_graph(frame, builtin, (base, values.first()), at)
             }
             (Value::Build(built), _) => self.on_build(builtin, built, values.first(), at),
             (Value::Template { parts, .. }, _) if builtin == Builtin::Raw => {

@@ -328,9 +328,16 @@ impl<'t> Builder<'t> {
         let Some(path) = take(&mut parts, &[Kind::Path]) else { return StatementKind::Error };
         let kind = self.path(path);
         let label = take(&mut parts, &[Kind::Text]).map(|text| self.template(text));
-        let body = parts.next().map(NodeRef::children).into_iter().flatten();
+        let body = parts.next();
+        // Where the whole body is missing, nothing is said of what is not in it.
+        let lost = body.filter(|body| body.kind().is_missing()).map(|body| FieldInit {
+            name: Name { text: Arc::from(""), span: span(body) },
+            value: Expr { kind: ExprKind::Error, span: span(body) },
+        });
+        let body = body.map(NodeRef::children).into_iter().flatten();
         let fields = body.filter(|child| matches!(child.kind(), Kind::Field | Kind::FieldColon));
-        StatementKind::Step { kind, label, fields: fields.map(|field| self.field(field)).collect() }
+        let fields = fields.map(|field| self.field(field)).chain(lost).collect();
+        StatementKind::Step { kind, label, fields }
     }
 
     fn block_arms(&mut self, parts: &mut Parts<'t>) -> Vec<Arm<Vec<Statement>>> {

@@ -84,9 +84,9 @@ impl<'t> Builder<'t> {
         let mut compared: Option<Span> = None;
         while let Some((node, op)) = next_operator(parts, weakest) {
             let strength = strength(op);
-            if strength == COMPARISON
-                && let Some(first) = compared.replace(span(node))
-            {
+            let first = (strength == COMPARISON).then(|| compared.replace(span(node))).flatten();
+            let is_chained = first.is_some();
+            if let Some(first) = first {
                 self.report(syntax::chained_comparison(self.at(span(node)), self.at(first)));
             }
             if node.text() == ".." {
@@ -95,6 +95,10 @@ impl<'t> Builder<'t> {
             // `??` groups to the right, so that `a ?? b ?? c` asks each in turn.
             let right = self.climb(parts, if op == BinaryOp::Coalesce { strength } else { strength + 1 });
             let whole = left.span.to(right.span);
+            if is_chained {
+                left = Expr { kind: ExprKind::Error, span: whole };
+                continue;
+            }
             let kind = ExprKind::Binary { op, op_span: span(node), left: Box::new(left), right: Box::new(right) };
             left = Expr { kind, span: whole };
         }
@@ -108,6 +112,14 @@ impl<'t> Builder<'t> {
             prefixes.push(prefix);
         }
         let mut expr = match parts.next() {
+            Some(node) if node.kind() == Kind::Number => {
+                // The least number has no opposite: its sign belongs to it.
+                let sign = prefixes.pop_if(|prefix| prefix.text() == "-" && is_least(node.text()));
+                match sign {
+                    Some(sign) => Expr { kind: ExprKind::Int(i64::MIN), span: span(sign).to(span(node)) },
+                    None => self.primary(node),
+                }
+            }
             Some(node) => self.primary(node),
             None => Expr { kind: ExprKind::Error, span: prefixes.last().map_or(Span::default(), |last| span(*last)) },
         };
@@ -307,4 +319,9 @@ fn next_operator<'t>(parts: &mut Parts<'t>, weakest: u8) -> Option<(NodeRef<'t>,
         parts.next();
         (node, op)
     })
+}
+
+/// Whether a number behind a minus is the least of 64 bits.
+pub(super) fn is_least(digits: &str) -> bool {
+    digits.chars().filter(|c| *c != '_').eq("9223372036854775808".chars())
 }

@@ -100,7 +100,11 @@ impl<'t> Builder<'t> {
     /// `-5` in a pattern.
     fn negative(&mut self, node: NodeRef<'t>) -> Expr {
         let digits = Span { start: node.start() + 1, end: node.end() };
-        let operand = self.number(node.slice(digits.start..digits.end), digits);
+        let text = node.slice(digits.start..digits.end);
+        if super::expr::is_least(text) {
+            return Expr { kind: ExprKind::Int(i64::MIN), span: span(node) };
+        }
+        let operand = self.number(text, digits);
         Expr { kind: ExprKind::Unary { op: UnaryOp::Neg, operand: Box::new(operand) }, span: span(node) }
     }
 }

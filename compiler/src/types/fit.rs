@@ -58,10 +58,13 @@ pub(crate) fn fit(found: &Type, expected: &Type) -> Fit {
         | (Type::Source(pa, fa), Type::Source(pb, fb))
         | (Type::Artifact(fa, pa), Type::Artifact(fb, pb)) => Fit::when(platform_fits(pa, pb) && format_fits(fa, fb)),
         (Type::Anonymous(fields), Type::Nominal(nominal)) => match &nominal.shape {
-            Shape::Record(asked) => fields_fit(fields, asked, Fit::After(Coercion::Record(nominal.clone()))),
+            Shape::Record(asked) if fields_fit(fields, asked, &|fit| fit != Fit::No) => {
+                Fit::After(Coercion::Record(nominal.clone()))
+            }
+            Shape::Record(_) => Fit::No,
             Shape::Enum(_) => Fit::No,
         },
-        (Type::Anonymous(a), Type::Anonymous(b)) => fields_fit(a, b, Fit::Yes),
+        (Type::Anonymous(a), Type::Anonymous(b)) => Fit::when(fields_fit(a, b, &|fit| fit == Fit::Yes)),
         (Type::Nominal(a), Type::Nominal(b)) => Fit::when(a.id == b.id),
         (a, b) => Fit::when(a == b),
     }
@@ -84,10 +87,10 @@ fn any(found: &Type, members: &[Type]) -> Fit {
     fits.into_iter().find(|fit| *fit != Fit::No).unwrap_or(Fit::No)
 }
 
-fn fields_fit(found: &[Field], asked: &[Field], then: Fit) -> Fit {
-    let known = found.iter().all(|f| asked.iter().any(|a| a.name == f.name && fit(&f.ty, &a.ty) == Fit::Yes));
+fn fields_fit(found: &[Field], asked: &[Field], is_enough: &dyn Fn(Fit) -> bool) -> bool {
+    let known = found.iter().all(|f| asked.iter().any(|a| a.name == f.name && is_enough(fit(&f.ty, &a.ty))));
     let whole = asked.iter().all(|a| a.optional || found.iter().any(|f| f.name == a.name));
-    if known && whole { then } else { Fit::No }
+    known && whole
 }
 
 fn platform_fits(found: &PlatformIndex, expected: &PlatformIndex) -> bool {
@@ -122,6 +125,11 @@ pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
             Some(Type::Artifact(join_format(fa, fb), join_platform(pa, pb)))
         }
         (Type::List(a), Type::List(b)) => Some(Type::List(Arc::new(join(a, b)?))),
+        (Type::Anonymous(a), Type::Anonymous(b)) if a.iter().map(|f| &f.name).eq(b.iter().map(|f| &f.name)) => {
+            let both = a.iter().zip(b.iter());
+            let joined = both.map(|(a, b)| Some(Field { ty: join(&a.ty, &b.ty)?, ..a.clone() }));
+            Some(Type::Anonymous(joined.collect::<Option<Vec<_>>>()?.into()))
+        }
         (Type::Literal(_), Type::Literal(_)) => Some(Type::String),
         (a, b) if fit(a, b) == Fit::Yes => Some(b.clone()),
         (a, b) if fit(b, a) == Fit::Yes => Some(a.clone()),

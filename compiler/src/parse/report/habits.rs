@@ -20,6 +20,12 @@ const ITEMS: [&str; 11] =
 /// A line at the top; `behind` another item that it does not belong to.
 pub(super) fn item(text: &str, behind: bool) -> Habit {
     let first = first_token(text);
+    if behind && first == ";" {
+        return say("nothing ends with `;`".to_owned(), Some("remove it: a line end separates"));
+    }
+    if behind && first == "?" {
+        return say("there is no `?` operator".to_owned(), Some("write `if condition then a else b`"));
+    }
     if behind {
         return say(
             format!("unexpected `{first}` after the end of the item"),
@@ -39,6 +45,10 @@ pub(super) fn item(text: &str, behind: bool) -> Habit {
             );
         }
         return say(format!("`{first}` begins an item, and a name stands after it on its line"), None);
+    }
+    if first == "#" || text.starts_with("/*") {
+        let what = if first == "#" { "`#` begins no comment" } else { "there are no block comments" };
+        return say(what.to_owned(), Some("a comment is `// …` up to the end of its line, documentation `/// …`"));
     }
     match first {
         "if" | "for" | "match" | "use" => {
