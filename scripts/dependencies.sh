@@ -15,6 +15,7 @@ allowed() { # allowed CRATE "crates of ours that it may use"
 }
 allowed imgc-plan ""
 allowed imgc-compiler "imgc-plan"
+allowed imgc-lsp "imgc-compiler"
 allowed imgc-backend "imgc-plan"
 allowed imgc-store "imgc-plan"
 allowed imgc-engine "imgc-backend imgc-store imgc-plan"

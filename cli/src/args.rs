@@ -107,10 +107,20 @@ pub(crate) enum Command {
     Doc(DocArgs),
     /// Says what this machine lacks to build images, and how to get it
     Doctor(FormatArg),
+    /// Serves an editor: the language server, over standard input and output
+    Lsp(LspArgs),
     /// Prints a completion script for a shell
     Completions(CompletionsArgs),
     /// Prints the version and the build
     Version,
+}
+
+/// Arguments of `lsp`.
+#[derive(Debug, Args)]
+pub(crate) struct LspArgs {
+    /// Taken for editors that always give it; there is no other way
+    #[arg(long)]
+    pub(crate) stdio: bool,
 }
 
 /// Arguments of `init`.

@@ -18,6 +18,7 @@ pub(crate) mod fmt;
 pub(crate) mod graph;
 pub(crate) mod init;
 pub(crate) mod log;
+pub(crate) mod lsp;
 pub(crate) mod plan;
 pub(crate) mod shell;
 pub(crate) mod show;
@@ -62,6 +63,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Clean(args) => clean::run(&args, &cx),
         Command::Doc(args) => doc::run(&args, &cx),
         Command::Doctor(args) => doctor::run(args, &cx),
+        Command::Lsp(_) => lsp::run(&cx),
         Command::Completions(args) => completions::run(&args, &terminal),
         Command::Version => version::run(&terminal),
     }

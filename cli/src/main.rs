@@ -13,6 +13,7 @@ mod on_error;
 mod package;
 mod places;
 mod plan_file;
+mod planned;
 mod registry;
 mod render;
 mod session;

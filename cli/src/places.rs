@@ -31,8 +31,22 @@ impl Places {
 
     /// What the last apply of a package left for `show`, `log` and the fast path.
     pub(crate) fn record(&self, root: &Path, entry: &str) -> PathBuf {
+        self.of_package("applied", root, entry)
+    }
+
+    /// What the last plan of a package left for editors.
+    pub(crate) fn planned(&self, root: &Path, entry: &str) -> PathBuf {
+        self.of_package("planned", root, entry)
+    }
+
+    /// Texts of ours that editors read as files.
+    pub(crate) fn texts(&self) -> PathBuf {
+        self.store.join("texts")
+    }
+
+    fn of_package(&self, what: &str, root: &Path, entry: &str) -> PathBuf {
         let key = Digest::of(format!("{}\0{entry}", root.display()).as_bytes());
-        self.store.join("applied").join(format!("{}.json", key.short()))
+        self.store.join(what).join(format!("{}.json", key.short()))
     }
 }
 

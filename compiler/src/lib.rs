@@ -34,4 +34,5 @@ pub use diagnostic::{Diagnostic, Fix, Label, Severity, Tag};
 pub use driver::{Checked, Described, Planned, check, check_library, plan};
 pub use sources::{Place, Source, Sources};
 pub use span::{Location, ModuleId, Span};
+pub use stdlib::standard_module;
 pub use world::World;

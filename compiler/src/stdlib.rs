@@ -52,6 +52,12 @@ pub(crate) fn is_by_import(name: &str) -> bool {
     TEXTS.iter().any(|(module, reach, _)| *module == name && *reach == Reach::ByImport)
 }
 
+/// The text of a module of the standard library, by its path: `std/apt.imgc`.
+pub fn standard_module(path: &str) -> Option<&'static str> {
+    let wanted = path.strip_prefix("std/")?.strip_suffix(".imgc")?;
+    TEXTS.iter().find(|(name, ..)| *name == wanted).map(|(.., text)| *text)
+}
+
 /// A parsed module of the standard library.
 #[derive(Debug)]
 pub(crate) struct StdModule {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use imgc_plan::{DirRef, FileRef};
+pub use imgc_plan::{DirRef, FileRef};
 
 /// What the compiler asks of the outside. The command line hands in a disk, the editor unsaved buffers, tests a map.
 ///

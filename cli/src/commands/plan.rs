@@ -10,7 +10,9 @@ use crate::commands::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::foresee::{Foreseen, Question, foresee};
 use crate::package::{self, Package};
+use crate::places::Places;
 use crate::plan_file::PlanFile;
+use crate::planned::Planned;
 use crate::render::{failure, plan as render};
 use crate::terminal::{Style, Terminal, paint};
 
@@ -27,7 +29,13 @@ pub(crate) fn run(args: &PlanArgs, cx: &Context) -> Outcome {
     let question =
         Question { targets: &args.targets, params: &args.params, locked: args.locked, format: args.format.format };
     match foresee(&question, cx)? {
-        Ok(seen) => told(args, seen, out.as_deref(), &cx.terminal),
+        Ok(seen) => {
+            if let Ok(places) = Places::new(cx.global.cache_dir.as_deref()) {
+                let package = &seen.session.package;
+                Planned::new(&seen.plan, &seen.forecast).write(&places.planned(&package.root, &package.entry));
+            }
+            told(args, seen, out.as_deref(), &cx.terminal)
+        }
         Err(exit) => Ok(exit),
     }
 }

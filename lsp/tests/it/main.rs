@@ -1,0 +1,12 @@
+//! The server from a client's side, over the protocol alone.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test ends where something does not hold"
+)]
+
+mod client;
+mod faults;
+mod session;
