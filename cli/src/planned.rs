@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use imgc_engine::{Forecast, Standing};
-use imgc_plan::{Locked, NodeId, OutputValue, Pin, Plan, Work};
+use imgc_plan::{Locked, NodeId, OutputValue, Plan, Work, lock::Pin};
 use serde::{Deserialize, Serialize};
 
 use crate::lockfile;
