@@ -124,7 +124,7 @@ fn a_killed_qemu_is_named(place: &Place) {
 /// `--on-error keep`: the guest lives on, the ways to it are named and work, and `imgc clean` ends it.
 fn a_guest_is_kept_and_reached(place: &Place) {
     let said = fails(place, &["o_fills", "--on-error", "keep"]);
-    let kept = said.lines().find(|line| line.contains("its machine was kept:")).expect("it is kept");
+    let kept = said.lines().find(|line| line.contains("the guest lives on:")).expect("it is kept");
     assert!(kept.contains("serial console") && kept.contains("screen (VNC)"), "{kept}");
     assert_eq!(place.running().len(), 1, "the guest lives on");
     if has("ssh") {
@@ -132,10 +132,10 @@ fn a_guest_is_kept_and_reached(place: &Place) {
         let mut words = command.split(' ');
         let mut ssh = Command::new(words.next().expect("ssh"));
         ssh.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"]);
-        // The key's path is relative to the package.
+        // Keys that others can read are refused.
         fs::set_permissions(place.package.join("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .expect("mode");
-        let answer = must(ssh.args(words).args(["cat", "/root/ready"]).current_dir(&place.package));
+        let answer = must(ssh.args(words).args(["cat", "/root/ready"]));
         assert_eq!(answer.trim(), "ready");
     } else {
         lacking("ssh");

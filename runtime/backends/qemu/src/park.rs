@@ -28,13 +28,14 @@ pub struct Parked {
     pub agent: std::path::PathBuf,
 }
 
-/// Lets a guest live on; tells how it is reached.
+/// Lets a guest live on, and says how it is reached; the name of the effect in the journal.
 pub(crate) async fn park(mut link: Link, scratch: Scratch, cx: &Cx) -> Result<String, BackendError> {
     let tags = std::collections::BTreeMap::new();
     let intent = cx.journal.intend(Intended { backend: NAME, kind: "guest", lasting: Lasting::Boot, tags })?;
+    let token = intent.token().to_owned();
     let (dir, port) = (link.dir.clone(), link.port());
     let screen = link.qemu.screen().await.unwrap_or_else(|| dir.join(file::VNC).display().to_string());
-    let ssh = port.map(|port| link.access().command(port));
+    let ssh = port.map(|port| link.access().command(port, &cx.package));
     let keeper = link.qemu.kept.park().map_err(BackendError::io("cannot park the guest"))?.unwrap_or_default();
     let parked = Parked { keeper, port, console: dir.join(file::CONSOLE), screen, agent: dir.join(file::AGENT), dir };
     let told = told(&parked, ssh.as_deref());
@@ -43,14 +44,15 @@ pub(crate) async fn park(mut link: Link, scratch: Scratch, cx: &Cx) -> Result<St
     drop(intent.created(detail)?);
     // Its keeper removes the directory when the guest ends.
     std::mem::forget(scratch);
-    Ok(told)
+    cx.note(told);
+    Ok(token)
 }
 
 /// The ways to a guest that was kept, for a person.
 fn told(parked: &Parked, ssh: Option<&str>) -> String {
     let ssh = ssh.map(|ssh| format!("`{ssh}`, ")).unwrap_or_default();
     format!(
-        "{ssh}serial console `socat -,raw,echo=0 UNIX-CONNECT:{}`, screen (VNC) {}; `imgc clean` ends it",
+        "the guest lives on: {ssh}serial console `socat -,raw,echo=0 UNIX-CONNECT:{}`, screen (VNC) {}; `imgc clean` ends it",
         parked.console.display(),
         parked.screen
     )

@@ -1,6 +1,6 @@
 //! The first way into a guest: its SSH server, by which the agent is brought.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use imgc_backend::{BackendError, Cx, Text};
@@ -61,10 +61,10 @@ impl Access {
     }
 
     /// The command by which a person gets in.
-    pub(crate) fn command(&self, port: u16) -> String {
+    pub(crate) fn command(&self, port: u16, package: &Path) -> String {
         let file = match (&self.made, &self.login.key) {
             (Some(path), _) => format!(" -i {}", path.display()),
-            (None, Some(Key::File(file))) => format!(" -i {}", file.path),
+            (None, Some(Key::File(file))) => format!(" -i {}", package.join(&file.path).display()),
             (None, Some(Key::Text(_)) | None) => String::new(),
         };
         format!("ssh -p {port}{file} {}@127.0.0.1", self.login.user)
@@ -80,7 +80,7 @@ async fn private(key: &Key, cx: &Cx) -> Result<Zeroizing<String>, BackendError> 
     }
 }
 
-async fn read(path: &std::path::Path) -> Result<Zeroizing<String>, BackendError> {
+async fn read(path: &Path) -> Result<Zeroizing<String>, BackendError> {
     let text = tokio::fs::read_to_string(path).await;
     text.map(Zeroizing::new).map_err(BackendError::io(format!("cannot read the key {}", path.display())))
 }
