@@ -11,7 +11,7 @@ ifdef CI
 export NEXTEST_PROFILE := ci
 endif
 
-.PHONY: demo test test-long fuzz check bench reference toolchain
+.PHONY: demo test test-long fuzz check bench bench-machines reference toolchain
 
 toolchain:
 	@scripts/toolchain.sh
@@ -54,10 +54,16 @@ reference: toolchain
 	rm -rf docs/reference
 	cargo run --locked -p imgc -- doc --std --out-dir docs/reference
 
+## Virtual machines beside Packer: about half an hour where guests are emulated.
+bench-machines: toolchain
+	@scripts/setup.sh bench
+	cargo bench --locked -p imgc --bench machines
+
 ## The table of docs/benchmarks.md.
 bench: toolchain
-	@scripts/setup.sh test
+	@scripts/setup.sh bench
 	cargo build --release --locked -p imgc
 	cargo bench --locked -p imgc --bench peers
 	cargo bench --locked -p imgc --bench engine
+	$(MAKE) bench-machines
 	IMGC_FAULT_KILLS=1000 cargo test --locked -p imgc --test faults random_kills -- --nocapture

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing, from Debian's archive: `scripts/setup.sh demo` or `scripts/setup.sh test`.
+# Installs what is missing, from Debian's archive: `scripts/setup.sh demo`, `… test` or `… bench`.
 # As root, or as a user who may use sudo. Prints nothing when nothing is missing.
 set -eu
 
@@ -11,10 +11,13 @@ test="$demo qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils /usr/share/OV
   unshare:util-linux setpriv:util-linux dash:dash isoinfo:genisoimage /usr/sbin/sshd:openssh-server ssh-agent:openssh-client ninja:ninja-build dot:graphviz slirp4netns:slirp4netns python3:python3 shellcheck:shellcheck openssl:openssl
   node:nodejs npm:npm nvim:neovim sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server faketime:faketime ps:procps"
 
+bench="$test packer:packer /usr/share/ovmf/OVMF.fd:ovmf"
+
 case ${1:-} in
   demo) wanted=$demo ;;
   test) wanted=$test ;;
-  *) echo "usage: scripts/setup.sh demo|test" >&2; exit 2 ;;
+  bench) wanted=$bench ;;
+  *) echo "usage: scripts/setup.sh demo|test|bench" >&2; exit 2 ;;
 esac
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -45,7 +48,7 @@ if [ -n "$missing" ]; then
 fi
 
 # An ordinary user with subordinate ids: what is built as root must be equal to what that user builds.
-if [ "$1" = test ]; then
+if [ "$1" != demo ]; then
   user=$(id -un)
   if [ "$(id -u)" = 0 ]; then
     user=imgc-test

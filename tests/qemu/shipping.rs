@@ -119,12 +119,12 @@ fn machine_ships_nothing_of_its_build() {
 
 /// A store of its own, which can be trimmed while other tests build, with the disk that they share.
 fn apart() -> Place {
-    let others = Place::new("output disk = disk0\n");
+    let others = Place::new("output bare = disk0\n");
     others.apply(&[]);
     let bed = Bed::new(Who::Root);
     let package = bed.path("vm");
     fs::create_dir_all(&package).expect("folder");
-    for (from, to) in [("key", "key"), ("out/disk.qcow2", "base.qcow2")] {
+    for (from, to) in [("key", "key"), ("out/bare.qcow2", "base.qcow2")] {
         must(Command::new("cp").arg("--sparse=always").arg(others.package.join(from)).arg(package.join(to)));
     }
     Place { bed, package }

@@ -1,0 +1,251 @@
+//! Virtual machines beside Packer, in one run: the same disk, the same three shell steps with an `apt-get install`.
+//!
+//! `make bench-machines` prints two tables. Both sides emulate where there is no KVM; each figure is one run, as one of
+//! Packer's takes minutes. Absolute times belong to the machine, ratios are what to read.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench ends where something does not hold, and prints"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The disk that both sides start from, reached by a key.
+fn base(public: &str) -> String {
+    format!(
+        "image base {{\n  from = rootfs.debian(suite: \"bookworm\", packages: [\"systemd-sysv\", \"udev\", \
+         \"linux-image-cloud-amd64\", \"openssh-server\"])\n  use net.dhcp()\n  use ssh.authorized_key(\"root\", \
+         \"{public}\")\n}}\noutput bare = disk.image(base, size: 2GiB, format: qcow2)\n"
+    )
+}
+
+/// The three steps, with what is edited in the first and in the last.
+fn steps(first: &str, last: &str) -> [String; 3] {
+    [
+        format!("mkdir -p /srv; echo {first} >/srv/first"),
+        "export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -qq -y --no-install-recommends \
+         tree >/dev/null"
+            .to_owned(),
+        format!("tree /srv >/srv/last; echo {last} >>/srv/last"),
+    ]
+}
+
+/// The four builds that are timed.
+#[derive(Debug, Clone, Copy)]
+struct Edit {
+    what: &'static str,
+    first: &'static str,
+    last: &'static str,
+}
+
+const EDITS: [Edit; 4] = [
+    Edit { what: "first build", first: "a", last: "a" },
+    Edit { what: "nothing changed", first: "a", last: "a" },
+    Edit { what: "the last step changed", first: "a", last: "b" },
+    Edit { what: "the first of three changed", first: "b", last: "b" },
+];
+
+fn main() {
+    // `cargo test --benches` and nextest ask for a list of tests: there are none here.
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.beside_packer();
+    bench.by_memory();
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("imgc-bench-").tempdir_in("/var/tmp").expect("a folder in /var/tmp");
+        let bench = Self { dir };
+        let key = bench.path("key");
+        must(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f"]).arg(&key));
+        let public = fs::read_to_string(bench.path("key.pub")).expect("key");
+        bench.write("base", &base(public.trim()));
+        must(&mut bench.apply("base", &[]));
+        bench
+    }
+
+    fn path(&self, sub: &str) -> PathBuf {
+        self.dir.path().join(sub)
+    }
+
+    fn write(&self, package: &str, program: &str) {
+        let dir = self.path(package);
+        fs::create_dir_all(&dir).expect("folder");
+        fs::write(dir.join("main.imgc"), program).expect("program");
+        for (from, to) in [("key", "key"), ("base/out/bare.qcow2", "base.qcow2")] {
+            if self.path(from).exists() && !dir.join(to).exists() {
+                must(Command::new("cp").arg(self.path(from)).arg(dir.join(to)));
+            }
+        }
+    }
+
+    fn imgc(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgc"));
+        command.args(args).env("IMGC_CACHE", self.path("cache")).env("XDG_STATE_HOME", self.path("state"));
+        command
+    }
+
+    fn apply(&self, package: &str, args: &[&str]) -> Command {
+        let mut command = self.imgc(&["apply"]);
+        command.arg(self.path(package)).args(args);
+        command
+    }
+
+    /// A program with the steps in a machine with so much memory, and its disk where that is wanted.
+    fn program(&self, package: &str, memory: &str, steps: &[String], disk: bool) {
+        let mut program = format!(
+            "image vm {{\n  from = qemu.disk(file(\"./base.qcow2\"))\n  machine = {{ memory = {memory}, firmware = uefi, \
+             login = {{ key = file(\"./key\") }} }}\n"
+        );
+        for (number, script) in steps.iter().enumerate() {
+            let _ = write!(program, "  sh \"{number}\" {{ script = \"\"\"\n    {script}\n    \"\"\" }}\n");
+        }
+        program.push_str(if disk {
+            "}\noutput shipped = disk.convert(vm, format: qcow2)\n"
+        } else {
+            "}\noutput vm = vm\n"
+        });
+        self.write(package, &program.replace("output vm = vm", "output kept = vm"));
+    }
+
+    fn beside_packer(&self) {
+        println!("| what | imgc | with the disk | `--cold` | Packer | Packer ÷ imgc | Packer ÷ with the disk |");
+        println!("|---|---|---|---|---|---|---|");
+        for Edit { what, first, last } in EDITS {
+            let steps = steps(first, last);
+            let packer = self.packer(&steps);
+            self.program("steps", "512MiB", &steps, false);
+            let ours = must(&mut self.apply("steps", &[]));
+            self.program("steps", "512MiB", &steps, true);
+            let shipped = ours + must(&mut self.apply("steps", &[]));
+            self.program("steps", "512MiB", &steps, false);
+            // What ran just now, from its disk alone.
+            let again: &[&str] = match what {
+                "the last step changed" => &["--cold", "--rerun", "vm/sh \"2\""],
+                "the first of three changed" => &["--cold", "--rerun", "vm/sh \"0\""],
+                _ => &[],
+            };
+            let cold = (!again.is_empty()).then(|| must(&mut self.apply("steps", again)));
+            let ratio = |time: Duration| packer.as_secs_f64() / time.as_secs_f64();
+            println!(
+                "| {what} | {} | {} | {} | {} | {:.1} | {:.1} |",
+                show(ours),
+                show(shipped),
+                cold.map_or_else(|| "–".to_owned(), show),
+                show(packer),
+                ratio(ours),
+                ratio(shipped)
+            );
+        }
+    }
+
+    /// One build by Packer: it has no cache, so each takes the same.
+    fn packer(&self, steps: &[String]) -> Duration {
+        let dir = self.path("packer");
+        fs::create_dir_all(&dir).expect("folder");
+        let _ = fs::remove_dir_all(dir.join("out"));
+        let accelerator = if works("/dev/kvm") { "kvm" } else { "tcg" };
+        let template = json!({
+            "builders": [{
+                "type": "qemu", "accelerator": accelerator, "headless": true, "disk_image": true,
+                "iso_url": self.path("base/out/bare.qcow2"), "iso_checksum": "none", "format": "qcow2",
+                "disk_size": "2048M", "disk_interface": "virtio", "net_device": "virtio-net", "memory": 512, "cpus": 2,
+                "qemuargs": [["-bios", "/usr/share/ovmf/OVMF.fd"], ["-machine", format!("q35,accel={accelerator}")]],
+                "ssh_username": "root", "ssh_private_key_file": self.path("key"), "ssh_timeout": "20m",
+                "shutdown_command": "systemctl poweroff", "output_directory": dir.join("out"),
+            }],
+            "provisioners": steps.iter().map(|step| json!({ "type": "shell", "inline": [step] })).collect::<Vec<_>>(),
+        });
+        let file = dir.join("build.json");
+        fs::write(&file, template.to_string()).expect("template");
+        let mut packer = Command::new("packer");
+        packer.args(["build", "-color=false"]).arg(&file).current_dir(&dir).env("PACKER_CACHE_DIR", dir.join("cache"));
+        must(packer.env("CHECKPOINT_DISABLE", "1"))
+    }
+
+    /// What a step costs beyond its work, and what it keeps, by the memory of its machine.
+    fn by_memory(&self) {
+        println!(
+            "\n| memory | boot to an answered command | resume to an answered command | boot ÷ resume | disk a step | memory a step |"
+        );
+        println!("|---|---|---|---|---|---|");
+        for memory in ["512MiB", "2GiB"] {
+            let package = format!("memory-{memory}");
+            let one = ["echo one >/root/one".to_owned()];
+            self.program(&package, memory, &one, false);
+            let boot = must(&mut self.apply(&package, &[]));
+            let shell = |bench: &Self| {
+                let mut shell = bench.imgc(&["-C"]);
+                shell.arg(bench.path(&package)).args(["shell", "vm/sh \"0\"", "--", "true"]);
+                must(&mut shell)
+            };
+            let mut resumes: Vec<Duration> = (0..5).map(|_| shell(self)).collect();
+            resumes.sort();
+            let resume = resumes.get(2).copied().unwrap_or_default();
+            let (disk, kept) = self.stored(&self.path(&package));
+            println!(
+                "| {memory} | {} | {} | {:.0} | {} MiB | {} MiB |",
+                show(boot),
+                show(resume),
+                boot.as_secs_f64() / resume.as_secs_f64(),
+                disk >> 20,
+                kept >> 20
+            );
+        }
+    }
+
+    /// The bytes of the one step of a package: its layer, and its memory part.
+    fn stored(&self, package: &Path) -> (u64, u64) {
+        let output = self.imgc(&["cache", "ls", "--format", "json"]).output().expect("imgc");
+        let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let package = format!("{}/main.imgc", package.display());
+        let is_meant = |entry: &&Value| {
+            let made = |it: &Value| it["package"] == package.as_str() && it["address"] == "vm/sh \"0\"";
+            entry["addresses"].as_array().is_some_and(|all| all.iter().any(made))
+        };
+        let entry = list["entries"].as_array().and_then(|all| all.iter().find(is_meant)).expect("the step");
+        (entry["bytes"].as_u64().unwrap_or(0), entry["memory_bytes"].as_u64().unwrap_or(0))
+    }
+}
+
+/// Whether a device can be opened: what KVM needs first.
+fn works(device: &str) -> bool {
+    fs::OpenOptions::new().read(true).write(true).open(device).is_ok()
+}
+
+fn must(command: &mut Command) -> Duration {
+    let start = Instant::now();
+    let output =
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let took = start.elapsed();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    took
+}
+
+fn show(time: Duration) -> String {
+    if time < Duration::from_secs(2) {
+        format!("{:.0} ms", time.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}
