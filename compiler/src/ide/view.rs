@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::analysis::Analysis;
 use crate::ast::{self, Extern, ItemKind};
+use crate::check::{Index, Target as Meant};
 use crate::core::{Item as Checked, Program};
 use crate::modules::{Module, Modules};
 use crate::names::{Names, item_name};
@@ -12,6 +13,7 @@ use crate::span::{Location, ModuleId, Span};
 use crate::types::{ItemId, Type};
 
 use super::Place;
+use super::walk::Target;
 
 /// An analysis as the answers read it.
 #[derive(Clone, Copy)]
@@ -60,10 +62,32 @@ impl<'a> View<'a> {
         self.program.item(id).filter(|item| !matches!(***item, Checked::Nothing))
     }
 
+    fn index(&self, at: &Location) -> Option<&'a Index> {
+        self.analysis.index(ItemId { module: at.module, item: at.item }).map(|index| &**index)
+    }
+
     /// The type of the expression that stands exactly there.
     pub(super) fn type_at(&self, at: &Location) -> Option<Type> {
-        let item = ItemId { module: at.module, item: at.item };
-        self.analysis.index(item)?.type_at(at.span).cloned()
+        self.index(at)?.type_at(at.span).cloned()
+    }
+
+    /// What checking asked of the expression that stands exactly there.
+    pub(super) fn expected_at(&self, at: &Location) -> Option<Type> {
+        self.index(at)?.expected_at(at.span).filter(|ty| !ty.is_error()).cloned()
+    }
+
+    /// The type of the local that is bound exactly there.
+    pub(super) fn local_at(&self, at: &Location) -> Option<Type> {
+        let local = self.index(at)?.locals_at(at.span.start).find(|local| local.at == at.span)?;
+        (!local.ty.is_error()).then(|| local.ty.clone())
+    }
+
+    /// The variant that a bare name was found to be.
+    pub(super) fn variant_at(&self, at: &Location) -> Option<Target> {
+        match self.index(at)?.target(at.span)? {
+            Meant::Variant { of, name } => Some(Target::Variant { of: *of, name: name.clone() }),
+            _ => None,
+        }
     }
 
     /// A part of an item in its module's text.

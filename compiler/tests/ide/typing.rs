@@ -36,11 +36,11 @@ fn wants_names(text: &str) -> bool {
 }
 
 #[test]
-fn web_while_it_is_typed() {
+fn web_typed_character_by_character() {
     // The other items stand below what is being typed.
     let cut = WEB.find("image web").unwrap();
     let (rest, typed) = WEB.split_at(cut);
-    for end in (0..=typed.len()).filter(|end| typed.is_char_boundary(*end)).step_by(2) {
+    for end in (0..=typed.len()).filter(|end| typed.is_char_boundary(*end)) {
         let text = format!("{}\n\n{rest}", &typed[..end]);
         let package = Package::main(&text);
         let analysis = package.analysis();

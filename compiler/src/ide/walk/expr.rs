@@ -12,6 +12,8 @@ use super::{Around, Call, Spot, Target, TextSpot, Walk};
 
 impl Walk<'_, '_> {
     pub(super) fn expr(&mut self, value: &Expr, want: Option<&Type>) {
+        let found = if want.is_none() { self.view.expected_at(&self.at(value.span)) } else { None };
+        let want = want.or(found.as_ref());
         let around = Around { locals: &self.locals, platforms: self.platforms.as_deref() };
         self.sink.expr(value, want, around);
         match &value.kind {
@@ -94,7 +96,8 @@ impl Walk<'_, '_> {
 
     fn name(&mut self, name: &Name, value: &Expr, want: Option<&Type>) {
         self.value_spot(value, want);
-        if let Some(target) = self.meant(name, want) {
+        let variant = self.view.variant_at(&self.at(name.span));
+        if let Some(target) = variant.or_else(|| self.meant(name, want)) {
             self.used(name, &target, Access::Read);
         }
     }
