@@ -200,33 +200,30 @@ impl Checker<'_> {
             self.report_cycle(id);
             return None;
         }
-        self.checked(id)
+        Some(self.checked(id))
     }
 
     /// The item, which nobody has touched yet.
-    fn checked(&mut self, id: ItemId) -> Option<Arc<Item>> {
+    fn checked(&mut self, id: ItemId) -> Arc<Item> {
         self.set(id, State::Open);
         self.waiting.push(id);
-        let item = match self.kept(id) {
-            Some(kept) => {
-                self.diagnostics.extend(kept.diagnostics.iter().cloned());
-                self.set_index(id, kept.index.clone());
-                kept.item.clone()
-            }
-            None => {
-                let index = self.records.then(Index::default);
-                let asks = self.past.is_some().then(reuse::Asks::default);
-                self.frames.push(Frame { diagnostics: Vec::new(), index, asks });
-                let item = items::check(self, id);
-                self.finish(id, item)
-            }
+        let item = if let Some(kept) = self.kept(id) {
+            self.diagnostics.extend(kept.diagnostics.iter().cloned());
+            self.set_index(id, kept.index.clone());
+            kept.item.clone()
+        } else {
+            let index = self.records.then(Index::default);
+            let asks = self.past.is_some().then(reuse::Asks::default);
+            self.frames.push(Frame { diagnostics: Vec::new(), index, asks });
+            let item = items::check(self, id);
+            self.finish(id, item)
         };
         self.waiting.pop();
         self.set(id, State::Done(item.clone()));
         if let Some(order) = self.orders.get_mut(id.module.0 as usize) {
             order.push(id.item);
         }
-        Some(item)
+        item
     }
 
     /// Takes what an item said that has been checked.
@@ -239,15 +236,12 @@ impl Checker<'_> {
         if let Some(index) = &index {
             self.set_index(id, index.clone());
         }
-        match frame.asks {
-            Some(asks) => {
-                self.diagnostics.extend(frame.diagnostics.iter().cloned());
-                self.keep(id, item, (frame.diagnostics, index.unwrap_or_default()), asks)
-            }
-            None => {
-                self.diagnostics.extend(frame.diagnostics);
-                Arc::new(item)
-            }
+        if let Some(asks) = frame.asks {
+            self.diagnostics.extend(frame.diagnostics.iter().cloned());
+            self.keep(id, item, (frame.diagnostics, index.unwrap_or_default()), asks)
+        } else {
+            self.diagnostics.extend(frame.diagnostics);
+            Arc::new(item)
         }
     }
 

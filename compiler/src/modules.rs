@@ -108,7 +108,7 @@ impl Loader<'_> {
         if self.by_path.contains_key(path) {
             return;
         }
-        let file = File::parse(Arc::from(path), Arc::from(""), self.next());
+        let file = File::empty(Arc::from(path), self.next());
         self.by_path.insert(path.to_owned(), Progress::Named(self.next()));
         self.add(None, file);
     }
@@ -140,15 +140,14 @@ impl Loader<'_> {
         };
         self.by_path.insert(path.to_owned(), Progress::Open);
         let module = named.unwrap_or_else(|| self.next());
-        let mut file = match &mut self.files {
-            Some(files) => files.parsed(path, text, module),
-            None => {
-                // An editor makes no plan.
-                if read.is_ok() {
-                    self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
-                }
-                File::parse(Arc::from(path), text, module)
+        let mut file = if let Some(files) = &mut self.files {
+            files.parsed(path, text, module)
+        } else {
+            // An editor makes no plan.
+            if read.is_ok() {
+                self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
             }
+            File::parse(Arc::from(path), text, module)
         };
         self.modules.diagnostics.append(&mut file.diagnostics);
         let tree = file.tree.clone();
@@ -171,15 +170,12 @@ impl Loader<'_> {
         let id = named.unwrap_or_else(|| self.next());
         let path = file.source.path.clone();
         let module = Module { id, path, tree: file.tree, items: file.items, imports: BTreeMap::new(), is_std: false };
-        match self.modules.all.get_mut(id.0 as usize) {
-            Some(place) => {
-                *place = module;
-                self.modules.sources.replace(id, file.source);
-            }
-            None => {
-                self.modules.all.push(module);
-                self.modules.sources.add(file.source);
-            }
+        if let Some(place) = self.modules.all.get_mut(id.0 as usize) {
+            *place = module;
+            self.modules.sources.replace(id, file.source);
+        } else {
+            self.modules.all.push(module);
+            self.modules.sources.add(file.source);
         }
         id
     }
@@ -215,7 +211,7 @@ impl Loader<'_> {
         self.modules.all.push(Module {
             id,
             path: module.source.path.clone(),
-            items: Arc::new(by_name(&tree)),
+            items: module.items.clone(),
             tree,
             imports: BTreeMap::new(),
             is_std: true,
@@ -251,7 +247,8 @@ impl Loader<'_> {
     }
 }
 
-fn by_name(tree: &ast::Module) -> HashMap<Arc<str>, u32> {
+/// Positions of items by name; of two with one name the first.
+pub(crate) fn by_name(tree: &ast::Module) -> HashMap<Arc<str>, u32> {
     let mut items = HashMap::new();
     for (item, number) in tree.items.iter().zip(0..) {
         if let Some(name) = item_name(&item.kind) {

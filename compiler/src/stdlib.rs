@@ -1,5 +1,6 @@
 //! The standard library: modules that are part of the binary.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::ast;
@@ -65,6 +66,8 @@ pub(crate) struct StdModule {
     pub(crate) name: &'static str,
     pub(crate) source: Source,
     pub(crate) tree: Arc<ast::Module>,
+    /// Positions of its items by name.
+    pub(crate) items: Arc<HashMap<Arc<str>, u32>>,
     /// None in any binary that was tested.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -78,7 +81,9 @@ pub(crate) fn modules() -> &'static [StdModule] {
 fn parse_module(name: &'static str, text: &'static str) -> StdModule {
     let parsed = parse::parse(text, ModuleId::default());
     let path = Arc::from(format!("std/{name}.imgc"));
+    let items = Arc::new(crate::modules::by_name(&parsed.module));
     StdModule {
+        items,
         name,
         source: Source::new(path, Arc::from(text), &parsed.module.starts),
         tree: Arc::new(parsed.module),

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+mod compile;
+
 /// One row: what is timed on both sides.
 struct Row {
     what: String,
@@ -32,6 +34,15 @@ fn main() {
     }
     if wants("plan") {
         rows.push(bench.plan_of_many());
+    }
+    if wants("workspace") {
+        rows.extend(compile::check_of_workspace(&bench));
+    }
+    if wants("loops") {
+        rows.extend(compile::plan_of_loops(&bench));
+    }
+    if wants("workspace") && wants("loops") {
+        compile::memory(&bench);
     }
     if wants("web") {
         rows.push(bench.edit_of_web());

@@ -89,7 +89,7 @@ pub(crate) fn generate(modules: usize, lines: usize) -> BTreeMap<String, String>
 /// One module: blocks of items until it has its lines.
 fn part(number: usize, lines: usize) -> String {
     let mut text = format!("/// Part {number} of the workspace.\nedition 1\n\nimport \"./common.imgc\"\n");
-    let parent = (number > 0).then(|| number / 8).filter(|parent| *parent != number);
+    let parent = (number > 0).then_some(number / 8).filter(|parent| *parent != number);
     if let Some(parent) = parent {
         let _ = writeln!(text, "import \"./part{parent:03}.imgc\" as parent");
     }
@@ -136,6 +136,6 @@ pub recipe steps{block}(where_to: String, count: Int = 1) on linux/* {{
 }}
 "#,
         port = 1024 + (number * 40 + block) % 60000,
-        level = if block % 2 == 0 { "stable".to_owned() } else { format!("edge({block})") },
+        level = if block.is_multiple_of(2) { "stable".to_owned() } else { format!("edge({block})") },
     )
 }

@@ -66,7 +66,7 @@ pub(super) struct Kept {
 struct Order {
     tree: Arc<ast::Module>,
     scope: Arc<Scope>,
-    order: Arc<[u32]>,
+    items: Arc<[u32]>,
 }
 
 /// What is kept of one check for the next.
@@ -195,7 +195,7 @@ impl Checker<'_> {
             State::Done(item) => Some(item.clone()),
             State::Open => None,
             State::Untouched if self.waiting.len() >= MAX_WAITING => None,
-            State::Untouched => self.checked(id),
+            State::Untouched => Some(self.checked(id)),
         }
     }
 
@@ -232,10 +232,10 @@ impl Checker<'_> {
             && Arc::ptr_eq(&known.tree, &module.tree)
             && Arc::ptr_eq(&known.scope, scope)
         {
-            return known.order.clone();
+            return known.items.clone();
         }
         let order: Arc<[u32]> = find();
-        *place = Some(Order { tree: module.tree.clone(), scope: scope.clone(), order: order.clone() });
+        *place = Some(Order { tree: module.tree.clone(), scope: scope.clone(), items: order.clone() });
         order
     }
 }

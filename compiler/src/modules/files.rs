@@ -21,6 +21,17 @@ pub(super) struct File {
 }
 
 impl File {
+    /// One that has not been read.
+    pub(super) fn empty(path: Arc<str>, module: ModuleId) -> Self {
+        Self {
+            module,
+            source: Source::new(path, Arc::from(""), &[]),
+            tree: Arc::new(ast::Module { items: Vec::new(), starts: Vec::new() }),
+            items: Arc::default(),
+            diagnostics: Vec::new(),
+        }
+    }
+
     pub(super) fn parse(path: Arc<str>, text: Arc<str>, module: ModuleId) -> Self {
         let parsed = parse::parse(&text, module);
         let tree = Arc::new(parsed.module);

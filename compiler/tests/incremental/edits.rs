@@ -151,7 +151,7 @@ fn assert_same(kept: &Analysis, scratch: &Analysis, what: &str, world: &Texts) {
 
 fn texts(world: &Texts) -> String {
     let modules = world.files.iter().filter(|(path, _)| path.contains(".imgc"));
-    modules.map(|(path, text)| format!("--- {path}\n{text}\n")).collect()
+    modules.map(|(path, text)| format!("--- {path}\n{text}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Several edits one after the other in one package; a text is put back when it has been edited a few times, so that
@@ -188,4 +188,26 @@ fn random_edits() {
     }
     println!("{done} random edits in {} packages, seed {seed}, in {:?}", packages.len(), begin.elapsed());
     assert!(done >= 50, "only {done} edits in {TIME:?}");
+}
+
+#[test]
+fn what_was_cancelled_leaves_nothing_wrong() {
+    let mut world = Texts::new(workspace::generate(4, 200));
+    let (memo, modules) = (Memo::default(), world.modules());
+    let mut cancelled = 0;
+    for round in 0..12 {
+        let path = workspace::path(round % 2);
+        let text = world.files[&path].replacen("1024", &format!("{}", 1025 + round), 1) + "let extra = 1\n";
+        world.files.insert(path.clone(), Arc::from(text));
+        let asked = std::cell::Cell::new(0);
+        let stop = || {
+            asked.set(asked.get() + 1);
+            asked.get() > round * 3
+        };
+        cancelled += usize::from(memo.analyse(&world, &modules, &stop).is_err());
+        let kept = memo.analyse(&world, &modules, &never).unwrap();
+        let scratch = Memo::default().analyse(&world, &modules, &never).unwrap();
+        assert_same(&kept, &scratch, &format!("after {} questions", asked.get()), &world);
+    }
+    assert!(cancelled > 5, "{cancelled} of 12 were cancelled");
 }
