@@ -31,10 +31,18 @@ end
 
 --- `options` are those of the client: `cmd`, `on_attach`, `capabilities`.
 function imgc.setup(options)
-  vim.filetype.add({ extension = { imgc = 'imgc' } })
+  local group = vim.api.nvim_create_augroup('imgc', { clear = true })
+  -- `vim.filetype.add` says nothing in Neovim 0.7 unless it is asked for by a variable.
+  vim.api.nvim_create_autocmd({ 'BufRead', 'BufNewFile' }, {
+    pattern = '*.imgc',
+    group = group,
+    callback = function(event)
+      vim.bo[event.buf].filetype = 'imgc'
+    end,
+  })
   vim.api.nvim_create_autocmd('FileType', {
     pattern = 'imgc',
-    group = vim.api.nvim_create_augroup('imgc', { clear = true }),
+    group = group,
     callback = function(event)
       vim.bo[event.buf].commentstring = '// %s'
       vim.bo[event.buf].shiftwidth, vim.bo[event.buf].expandtab = 2, true
