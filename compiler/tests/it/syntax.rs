@@ -123,12 +123,11 @@ fn computed(begin: Instant) -> Duration {
 fn least_time(text: &str) -> Duration {
     let begin = Instant::now();
     let before = computed(begin);
-    let mut runs = 0;
+    let (mut runs, mut more) = (0, 1);
     loop {
-        for _ in 0..=runs {
-            check_round_trip(text);
-        }
-        runs += runs + 1;
+        (0..more).for_each(|_| drop(check_round_trip(text)));
+        runs += more;
+        more *= 2;
         let took = computed(begin).saturating_sub(before);
         if took > Duration::from_millis(40) {
             return took / runs;
