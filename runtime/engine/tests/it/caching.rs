@@ -110,7 +110,7 @@ async fn one_machine_runs_a_chain_and_max_chain_cuts_it() {
 #[tokio::test]
 async fn independent_images_run_at_once_and_jobs_limits_them() {
     let image =
-        |n: usize| Img { from: None, base: n.to_string(), steps: vec![Do::taking(&format!("{n}"), 200)], needs: None };
+        |n: usize| Img { from: None, base: n.to_string(), steps: vec![Do::taking(&format!("{n}"), 400)], needs: None };
     let program = Program { images: (0..4).map(image).collect() };
     for (jobs, bed) in [1, 2, 4].into_iter().flat_map(|jobs| Bed::each().into_iter().map(move |bed| (jobs, bed))) {
         let options = Options { jobs: NonZeroUsize::new(jobs).unwrap(), ..Options::default() };
