@@ -100,6 +100,19 @@ fn find(file: &Path) -> Found {
     }
 }
 
+/// The most entries of a folder that anybody wants to choose from.
+const MAX_LISTED: usize = 1000;
+
+/// What stands directly in a folder, by name, without what is hidden; nothing where it cannot be read.
+pub(crate) fn list(folder: &Path) -> Vec<(String, Found)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    let shown = named.filter(|(name, _)| !name.starts_with('.')).take(MAX_LISTED);
+    let mut found: Vec<_> = shown.map(|(name, path)| (name, find(&path))).collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
 fn read(file: &Path, path: &str, limit: u64) -> Result<Arc<str>, WorldError> {
     let failed = |error: std::io::Error| {
         if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
@@ -208,5 +221,15 @@ mod tests {
             fs::write(file, "").unwrap();
         }
         assert_eq!(modules(dir.path()), ["lib/a.imgc", "lib/deep/d.imgc", "main.imgc"]);
+    }
+
+    #[test]
+    fn a_folder_is_listed_by_name() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let found = list(folder);
+        assert!(found.contains(&("Cargo.toml".to_owned(), Found::File)), "{found:?}");
+        assert!(found.contains(&("src".to_owned(), Found::Dir)), "{found:?}");
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0), "{found:?}");
+        assert_eq!(list(&folder.join("nothing")), Vec::new());
     }
 }

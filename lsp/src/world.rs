@@ -73,6 +73,10 @@ impl World for EditorWorld<'_> {
         }
     }
 
+    fn list(&self, path: &str) -> Vec<(String, Found)> {
+        self.file(path).map(|folder| disk::list(&folder)).unwrap_or_default()
+    }
+
     fn file(&self, path: &str) -> Result<imgc_compiler::world::FileRef, WorldError> {
         Err(no_digest(path))
     }
