@@ -7,6 +7,8 @@
     reason = "a test ends where something does not hold"
 )]
 
+mod abilities;
 mod client;
 mod faults;
 mod session;
+mod typing;
