@@ -64,6 +64,7 @@ bench: toolchain
 	@scripts/setup.sh bench
 	cargo build --release --locked -p imgc
 	cargo bench --locked -p imgc --bench peers
+	cargo bench --locked -p imgc-lsp --bench typing
 	cargo bench --locked -p imgc --bench engine
 	$(MAKE) bench-machines
 	IMGC_FAULT_KILLS=1000 cargo test --locked -p imgc --test faults random_kills -- --nocapture
