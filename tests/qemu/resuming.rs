@@ -157,8 +157,8 @@ fn top_image(store: &Store, payload: &Payload) -> Option<PathBuf> {
         return None;
     }
     let further = layer["detail"]["disks"].to_string();
-    let chain = layer["top"].as_array()?.iter().filter_map(|digest| digest.as_str());
-    let digest = chain.filter(|digest| !further.contains(digest)).next_back()?.parse().ok()?;
+    let mut chain = layer["top"].as_array()?.iter().filter_map(|digest| digest.as_str());
+    let digest = chain.rfind(|digest| !further.contains(digest))?.parse().ok()?;
     Some(store.object(&digest).ok()??.path)
 }
 
