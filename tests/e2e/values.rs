@@ -105,3 +105,34 @@ fn artifacts_are_files_and_have_digests_and_sizes() {
     let shown = text(&run(bed.imgc(&["show", package.to_str().expect("UTF-8")]).env("NO_COLOR", "1")));
     assert!(shown.contains(words[1]), "{shown}");
 }
+
+#[test]
+fn a_file_of_an_image_is_an_output_and_a_directory_says_what_to_do() {
+    for who in [Who::Root, Who::User] {
+        let bed = Bed::new(who);
+        let outputs = |what: &str| {
+            format!(
+                "{BASE}image builder {{\n  from = base\n  sh \"make\" {{ script = \"/bin/busybox mkdir -p /out/deep; echo one > /out/app.txt; echo two > /out/deep/x\" }}\n}}\n{what}\n"
+            )
+        };
+        let package = bed.package(
+            "p",
+            &outputs(
+                "output app = builder.file(\"/out/app.txt\")\noutput many = { \"x\" => builder.file(\"/out/deep/x\") }",
+            ),
+        );
+        bed.apply(&package, &[]);
+        assert_eq!(fs::read_to_string(package.join("out/app.txt")).expect("app"), "one\n");
+        assert_eq!(fs::read_to_string(package.join("out/many/x")).expect("x"), "two\n");
+        assert_eq!(Bed::sums(&package).len(), 2, "both are in SHA256SUMS");
+        // What its user removed is there again, and nothing ran for it.
+        fs::remove_file(package.join("out/app.txt")).expect("removed");
+        let said = bed.apply(&package, &[]);
+        assert_eq!(fs::read_to_string(package.join("out/app.txt")).expect("app"), "one\n", "{said}");
+        let tree = bed.package("tree", &outputs("output tree = builder.dir(\"/out\")"));
+        let output = run(&mut bed.imgc(&["apply", tree.to_str().expect("UTF-8")]));
+        let said = text(&output);
+        assert_ne!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("is a directory") && said.contains("oci.archive"), "{said}");
+    }
+}

@@ -47,15 +47,45 @@ pub(crate) fn text<R: AsRef<NodeResult>>(
     engine: &Engine,
     plan: &Plan,
     value: &Value,
-    mut result: impl FnMut(NodeId) -> Option<R>,
+    result: impl FnMut(NodeId) -> Option<R>,
 ) -> Result<String, BackendError> {
+    text_of(&known(engine, plan, value, result)?)
+}
+
+/// The file of an output that is taken out of an image, or that is an artifact used as a file.
+///
+/// # Errors
+/// As [`filled`]; a directory, which is more than one file.
+pub(crate) fn file<R: AsRef<NodeResult>>(
+    engine: &Engine,
+    plan: &Plan,
+    value: &Value,
+    result: impl FnMut(NodeId) -> Option<R>,
+) -> Result<FileRef, BackendError> {
+    match known(engine, plan, value, result)? {
+        Value::File(file) => Ok(file),
+        Value::Dir(dir) => Err(BackendError::Program {
+            message: format!("{} is a directory, and an output is one file", dir.path),
+            help: Some("copy it into an image from `rootfs.scratch()` and output `oci.archive(…)` of that".to_owned()),
+        }),
+        other => Err(BackendError::Internal { message: format!("no file can be made of {}", other.to_plain()) }),
+    }
+}
+
+/// The value with what it takes of others in its place.
+fn known<R: AsRef<NodeResult>>(
+    engine: &Engine,
+    plan: &Plan,
+    value: &Value,
+    mut result: impl FnMut(NodeId) -> Option<R>,
+) -> Result<Value, BackendError> {
     let mut value = value.clone();
     let mut find = |value: &BuildValue| {
         let missing = || BackendError::Internal { message: "an output was asked for before it was built".to_owned() };
         found(engine, plan, value, result(value.node).ok_or_else(missing)?.as_ref())
     };
     fill(&mut value, &mut find)?;
-    text_of(&value)
+    Ok(value)
 }
 
 /// A destination that ends in a slash takes the name that the file was asked for under, which its place in the store

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use imgc_backend::{Artifact, Cx};
-use imgc_plan::{Address, Digest, NodeId, Plan, Platform, Sha256, Value};
+use imgc_plan::{Address, Digest, FileRef, NodeId, Plan, Platform, Sha256, Value};
 use imgc_store::place::{Durable, remove_stale, write_file};
 use imgc_store::{Object, StatCache, Store, fail_point, hash_file};
 use serde::{Deserialize, Serialize};
@@ -56,9 +56,20 @@ pub(crate) async fn place(
         }
         let mut placed = placed(plan, target, results, out_dir)?;
         if let Some(value) = &target.value {
-            let text = fill::text(engine, plan, value, |id| results.get(&id).cloned());
+            let known = |id: NodeId| results.get(&id).cloned();
             let failed = |source| EngineError::Value { name: target.name.clone(), source };
-            (placed.text, placed.artifact) = (Some(text.map_err(failed)?), None);
+            match &target.file {
+                Some(file) => {
+                    let taken = fill::file(engine, plan, value, known).map_err(failed)?;
+                    placed.artifact = Some(kept(engine, taken).await?);
+                    placed.file = out_dir.map(|dir| below(file).map(|file| dir.join(file))).transpose()?;
+                    placed.layers = 0;
+                }
+                None => {
+                    let text = fill::text(engine, plan, value, known).map_err(failed)?;
+                    (placed.text, placed.artifact) = (Some(text), None);
+                }
+            }
         }
         if let (Some(file), Some(artifact)) = (&target.file, &placed.artifact)
             && placed.file.is_some()
@@ -79,6 +90,22 @@ pub(crate) async fn place(
         }
     }
     Ok(all)
+}
+
+/// A file that was taken out of an image as an artifact: the store keeps a copy of its own, as layers may go.
+async fn kept(engine: &Engine, taken: FileRef) -> Result<Artifact, EngineError> {
+    let store = engine.store.clone();
+    let doing = format!("cannot keep {}", taken.path);
+    let insert = move || store.insert_copy(Path::new(&taken.path));
+    let object = blocking(insert).await?.map_err(EngineError::store(doing))?;
+    Ok(Artifact {
+        path: Some(object.path),
+        digest: object.digest,
+        sha256: Some(object.sha256),
+        size: object.size,
+        id: None,
+        usage: Vec::new(),
+    })
 }
 
 fn placed(

@@ -24,8 +24,8 @@ pub struct Target {
     pub node: NodeId,
     /// Where it lands below the output directory; none where it only stays in the store.
     pub file: Option<String>,
-    /// The value of an output that is known once this and the nodes of the targets that follow are built: it is shown,
-    /// not put in place. Of those that follow it is [`Value::None`].
+    /// The value of an output that is known once this and the nodes of the targets that follow are built: the file to
+    /// put in place where `file` is some, else shown. Of those that follow it is [`Value::None`].
     pub value: Option<Value>,
 }
 
@@ -70,23 +70,8 @@ fn parts(name: &str, value: &OutputValue, found: &mut Vec<Target>) {
             found.push(Target { name: name.to_owned(), node: *node, file: Some(file.clone()), value: None });
         }
         OutputValue::Image(node) => found.push(Target { name: name.to_owned(), node: *node, file: None, value: None }),
-        OutputValue::Build(_) | OutputValue::File { .. } => {
-            let mut nodes = Vec::new();
-            value.nodes(&mut nodes);
-            let value = match value {
-                OutputValue::Build(value) | OutputValue::File { value, .. } => (**value).clone(),
-                OutputValue::None
-                | OutputValue::Text(_)
-                | OutputValue::Artifact { .. }
-                | OutputValue::Image(_)
-                | OutputValue::List(_)
-                | OutputValue::Map(_) => Value::None,
-            };
-            // The first of its nodes carries it; the others are only built for it.
-            let values = std::iter::once(value).chain(std::iter::repeat(Value::None));
-            let target = |(node, value)| Target { name: name.to_owned(), node, file: None, value: Some(value) };
-            found.extend(nodes.into_iter().zip(values).map(target));
-        }
+        OutputValue::Build(of) => built(name, value, of, None, found),
+        OutputValue::File { value: of, file } => built(name, value, of, Some(file), found),
         OutputValue::List(items) => {
             for (n, item) in items.iter().enumerate() {
                 parts(&format!("{name}[{n}]"), item, found);
@@ -98,6 +83,16 @@ fn parts(name: &str, value: &OutputValue, found: &mut Vec<Target>) {
             }
         }
     }
+}
+
+/// A part whose value is known once its nodes are built, and lands in `file` where it is one.
+fn built(name: &str, part: &OutputValue, value: &Value, file: Option<&String>, found: &mut Vec<Target>) {
+    let mut nodes = Vec::new();
+    part.nodes(&mut nodes);
+    // The first of its nodes carries it; the others are only built for it.
+    let carried = std::iter::once((value.clone(), file.cloned())).chain(std::iter::repeat((Value::None, None)));
+    let target = |(node, (value, file))| Target { name: name.to_owned(), node, file, value: Some(value) };
+    found.extend(nodes.into_iter().zip(carried).map(target));
 }
 
 fn named(plan: &Plan, all: &[Target], name: &str) -> Result<Vec<Target>, EngineError> {
