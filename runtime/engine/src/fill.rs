@@ -62,14 +62,17 @@ pub(crate) fn file<R: AsRef<NodeResult>>(
     value: &Value,
     result: impl FnMut(NodeId) -> Option<R>,
 ) -> Result<FileRef, BackendError> {
-    match known(engine, plan, value, result)? {
-        Value::File(file) => Ok(file),
-        Value::Dir(dir) => Err(BackendError::Program {
+    let value = known(engine, plan, value, result)?;
+    if let Value::File(file) = value {
+        return Ok(file);
+    }
+    if let Value::Dir(dir) = &value {
+        return Err(BackendError::Program {
             message: format!("{} is a directory, and an output is one file", dir.path),
             help: Some("copy it into an image from `rootfs.scratch()` and output `oci.archive(…)` of that".to_owned()),
-        }),
-        other => Err(BackendError::Internal { message: format!("no file can be made of {}", other.to_plain()) }),
+        });
     }
+    Err(BackendError::Internal { message: format!("no file can be made of {}", value.to_plain()) })
 }
 
 /// The value with what it takes of others in its place.

@@ -58,17 +58,14 @@ pub(crate) async fn place(
         if let Some(value) = &target.value {
             let known = |id: NodeId| results.get(&id).cloned();
             let failed = |source| EngineError::Value { name: target.name.clone(), source };
-            match &target.file {
-                Some(file) => {
-                    let taken = fill::file(engine, plan, value, known).map_err(failed)?;
-                    placed.artifact = Some(kept(engine, taken).await?);
-                    placed.file = out_dir.map(|dir| below(file).map(|file| dir.join(file))).transpose()?;
-                    placed.layers = 0;
-                }
-                None => {
-                    let text = fill::text(engine, plan, value, known).map_err(failed)?;
-                    (placed.text, placed.artifact) = (Some(text), None);
-                }
+            if let Some(file) = &target.file {
+                let taken = fill::file(engine, plan, value, known).map_err(failed)?;
+                placed.artifact = Some(kept(engine, taken).await?);
+                placed.file = out_dir.map(|dir| below(file).map(|file| dir.join(file))).transpose()?;
+                placed.layers = 0;
+            } else {
+                let text = fill::text(engine, plan, value, known).map_err(failed)?;
+                (placed.text, placed.artifact) = (Some(text), None);
             }
         }
         if let (Some(file), Some(artifact)) = (&target.file, &placed.artifact)
