@@ -1,5 +1,6 @@
 //! Diagnostics and plans as plain text, for snapshots.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use imgc_compiler::{Diagnostic, Location, Sources};
@@ -46,7 +47,20 @@ fn shown(value: &Value) -> String {
         Value::File(file) => format!("file {}", file.path),
         Value::Dir(dir) => format!("dir {} of {}", dir.path, dir.entries.len()),
         Value::Node(id) => format!("node {}", id.0),
-        other => other.to_plain().to_string(),
+        other => sorted(other.to_plain()).to_string(),
+    }
+}
+
+/// With the keys of all objects in order, whether or not something else in the workspace has `serde_json` keep them as
+/// they were written.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let fields: BTreeMap<_, _> = fields.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            serde_json::Value::Object(fields.into_iter().collect())
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
     }
 }
 

@@ -125,6 +125,10 @@ fn compiler_parts(
     for child in node.children() {
         if let Some(kind) = shared(child.kind()) {
             parts.push((kind.to_owned(), range(child)));
+        } else if child.kind() == Kind::Negative {
+            // One word to the compiler, a sign and a number to editors.
+            let whole = range(child);
+            parts.push(("number".to_owned(), whole.start + 1..whole.end));
         }
         compiler_parts(child, range, parts);
     }

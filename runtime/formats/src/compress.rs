@@ -145,7 +145,7 @@ mod tests {
 
     fn sample(dir: &Path) -> std::path::PathBuf {
         let path = dir.join("sample");
-        let text = (0..50_000).map(|n| format!("line {}\n", n * n % 977)).collect::<Vec<_>>().concat();
+        let text = (0_u64..50_000).map(|n| format!("line {}\n", n * n % 977)).collect::<Vec<_>>().concat();
         std::fs::write(&path, text + &"\0".repeat(3 << 20)).unwrap();
         path
     }
