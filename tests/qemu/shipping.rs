@@ -87,6 +87,7 @@ output kept_leaks = leaks
 "#;
 
 #[test]
+#[ignore = "takes minutes of emulation: make test-long"]
 fn machine_ships_nothing_of_its_build() {
     if skipped() || ["debugfs", "sgdisk"].iter().any(|program| !has(program) && lacking(program)) {
         return;

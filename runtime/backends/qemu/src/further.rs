@@ -88,7 +88,7 @@ pub(crate) fn publish(
         if let Some(below) = below.last() {
             images::name_below(&image.path, below)?;
         }
-        let object = store.insert_file(&image.path).map_err(errors::store)?;
+        let object = images::publish(store, &image.path)?;
         below.push(object.digest);
         layer.chain.push(LayerId(object.digest));
     }

@@ -188,6 +188,15 @@ pub(crate) fn objects(store: &Store, chain: &[imgc_backend::LayerId], base: &str
     Ok(images)
 }
 
+/// Moves an image that a guest has open into the store. QEMU opens images of its chain anew by their names, to turn what
+/// was written to into what is only read: so its old name goes on leading there.
+pub(crate) fn publish(store: &Store, image: &Path) -> Result<imgc_store::Object, BackendError> {
+    let object = store.insert_file(image).map_err(errors::store)?;
+    std::os::unix::fs::symlink(&object.path, image)
+        .map_err(BackendError::io(format!("cannot link {}", image.display())))?;
+    Ok(object)
+}
+
 /// A fresh name in a directory.
 pub(crate) fn fresh(dir: &Path, count: &mut u32) -> PathBuf {
     *count += 1;

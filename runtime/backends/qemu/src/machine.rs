@@ -170,7 +170,7 @@ impl QemuMachine {
             if let Some(LayerId(below)) = further::first_disk(&before, &detail).last() {
                 images::name_below(&disk, below)?;
             }
-            let object = store.insert_file(&disk).map_err(errors::store)?;
+            let object = images::publish(&store, &disk)?;
             let mut layer = before;
             layer.chain.push(LayerId(object.digest));
             further::publish(&store, &complete, &mut layer, &mut detail)?;
