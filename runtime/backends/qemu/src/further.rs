@@ -9,7 +9,7 @@ use crate::command::{Image, extra_disk};
 use crate::detail::Detail;
 use crate::process::Qemu;
 use crate::record::Machine;
-use crate::{errors, images};
+use crate::images;
 
 /// One of them.
 #[derive(Debug, Clone)]
