@@ -180,7 +180,6 @@ pub enum Closed {
 }
 
 /// An input of an artifact.
-#[expect(clippy::large_enum_variant, reason = "a few live at a time, each beside work that takes seconds")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArtifactInput {
     /// An image.

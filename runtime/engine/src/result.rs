@@ -6,7 +6,6 @@ use imgc_store::{IndexEntry, Payload, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// What a node left.
-#[expect(clippy::large_enum_variant, reason = "one a node, and most are the large one")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NodeResult {
     /// Of a source or step.
@@ -36,7 +35,6 @@ pub(crate) struct Known {
     len: usize,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one a node, and most are the large one")]
 #[derive(Debug)]
 enum Stored {
     Layer(StoredLayer),

@@ -7,9 +7,9 @@ use imgc_store::Store;
 
 use crate::command::{Image, extra_disk};
 use crate::detail::Detail;
+use crate::images;
 use crate::process::Qemu;
 use crate::record::Machine;
-use crate::images;
 
 /// One of them.
 #[derive(Debug, Clone)]
