@@ -121,6 +121,9 @@ impl Keeper {
         self.send(&Request::Run(Box::new(run))).await?;
         let mut stopping = Stopping::No;
         let mut frame = Vec::new();
+        // A pipe that has ended is always readable: asked on, it would keep this thread from ever seeing that the
+        // keeper, which holds the other ends, was killed.
+        let mut open = (true, true);
         let alarm = tokio::time::sleep(timeout.unwrap_or(Duration::from_hours(24 * 365)));
         tokio::pin!(alarm);
         let reply = loop {
@@ -131,8 +134,8 @@ impl Keeper {
                         break reply;
                     }
                 }
-                _ = self.stdout.readable() => pass_on(&self.stdout, Stream::Stdout, output),
-                _ = self.stderr.readable() => pass_on(&self.stderr, Stream::Stderr, output),
+                _ = self.stdout.readable(), if open.0 => open.0 = pass_on(&self.stdout, Stream::Stdout, output).await,
+                _ = self.stderr.readable(), if open.1 => open.1 = pass_on(&self.stderr, Stream::Stderr, output).await,
                 () = &mut alarm => {
                     if matches!(stopping, Stopping::No) {
                         stopping = Stopping::Timeout;
@@ -148,8 +151,8 @@ impl Keeper {
             }
         };
         // All writers are gone: what is in the pipes is all there will be.
-        pass_on(&self.stdout, Stream::Stdout, output);
-        pass_on(&self.stderr, Stream::Stderr, output);
+        while pass_some(&self.stdout, Stream::Stdout, output) == Passed::Some {}
+        while pass_some(&self.stderr, Stream::Stderr, output) == Passed::Some {}
         match stopping {
             Stopping::No => Ok(reply),
             Stopping::Timeout => {
@@ -209,10 +212,43 @@ fn read_reply(control: &UnixStream, frame: &mut Vec<u8>) -> Result<Option<Reply>
     }
 }
 
-fn pass_on(pipe: &pipe::Receiver, stream: Stream, output: Output<'_>) {
+/// What is left in a pipe after something was taken out.
+#[derive(PartialEq, Eq)]
+enum Passed {
+    /// Maybe more.
+    Some,
+    /// Nothing for now.
+    All,
+    /// Nothing ever.
+    Ended,
+}
+
+/// How much is passed on before others have their turn.
+const TURN: usize = 16;
+
+/// Passes on what there is, but no more than a turn's; whether the pipe is still open.
+async fn pass_on(pipe: &pipe::Receiver, stream: Stream, output: Output<'_>) -> bool {
+    for _ in 0..TURN {
+        match pass_some(pipe, stream, output) {
+            Passed::Some => {}
+            Passed::All => return true,
+            Passed::Ended => return false,
+        }
+    }
+    // A program that writes without end must not keep timeouts and interrupts from being seen.
+    tokio::task::yield_now().await;
+    true
+}
+
+fn pass_some(pipe: &pipe::Receiver, stream: Stream, output: Output<'_>) -> Passed {
     let mut chunk = vec![0; 1 << 16];
-    while let Ok(n @ 1..) = pipe.try_read(&mut chunk) {
-        output(stream, chunk.get(..n).unwrap_or_default());
+    match pipe.try_read(&mut chunk) {
+        Ok(n @ 1..) => {
+            output(stream, chunk.get(..n).unwrap_or_default());
+            Passed::Some
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Passed::All,
+        Ok(_) | Err(_) => Passed::Ended,
     }
 }
 
