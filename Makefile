@@ -6,7 +6,6 @@ IMGC := target/release/imgc
 # How long programs are changed at random: the compiler must not panic, hang or lose a byte.
 FUZZ_SECONDS := 120
 FUZZ_SEED := 1
-NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 ifdef CI
 export NEXTEST_PROFILE := ci
 endif
@@ -26,11 +25,7 @@ demo: toolchain
 test: toolchain
 	@scripts/setup.sh test
 	$(MAKE) check
-ifdef NEXTEST
-	cargo nextest run --workspace --locked --no-fail-fast
-else
-	cargo test --workspace --locked --no-fail-fast
-endif
+	scripts/test.sh
 	$(MAKE) fuzz
 
 ## Programs changed at random, for two minutes; part of `make test`.

@@ -47,14 +47,15 @@ if [ -n "$missing" ]; then
   root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --allow-downgrades $missing >/dev/null
 fi
 
-# An ordinary user with subordinate ids: what is built as root must be equal to what that user builds.
+# Ordinary users with subordinate ids: what is built as root must be equal to what they build.
 if [ "$1" != demo ]; then
-  user=$(id -un)
-  if [ "$(id -u)" = 0 ]; then
-    user=imgc-test
-    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$user"
-  fi
-  for file in /etc/subuid /etc/subgid; do
-    grep -q "^$user:" "$file" 2>/dev/null || echo "$user:1000000:65536" | root tee -a "$file" >/dev/null
+  id imgc-test >/dev/null 2>&1 || root useradd --create-home --shell /bin/sh imgc-test
+  first=1000000
+  for user in imgc-test "$(id -un)"; do
+    [ "$user" != root ] || continue
+    for file in /etc/subuid /etc/subgid; do
+      grep -q "^$user:" "$file" 2>/dev/null || echo "$user:$first:65536" | root tee -a "$file" >/dev/null
+    done
+    first=$((first + 65536))
   done
 fi
