@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::bed::{Bed, has, lacking, must, run, shared};
+use crate::bed::{Bed, has, lacking, must, repository, run, shared};
 
 /// Whether this machine lacks what these tests need.
 pub(crate) fn skipped() -> bool {
@@ -16,6 +16,18 @@ pub(crate) fn skipped() -> bool {
         return lacking("OVMF");
     }
     false
+}
+
+/// Packages of a suite of Debian's archive, unpacked beside what is compiled; none where they cannot be had.
+pub(crate) fn unpacked(suite: &str, name: &str, packages: &[&str]) -> Option<PathBuf> {
+    let to = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut unpack = Command::new(repository().join("scripts/unpack.sh"));
+    let output = run(unpack.arg(suite).arg(&to).args(packages));
+    if !output.status.success() {
+        lacking(&format!("{packages:?} of {suite}: {}", text(&output)));
+        return None;
+    }
+    Some(to)
 }
 
 /// The base image: small, reached by a key that all tests of one run share, as it is an argument of the image.
@@ -113,7 +125,9 @@ impl Place {
         pids.filter(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).into_owned();
-            line.starts_with("/usr/bin/qemu-system") && line.contains(&store)
+            // Wherever the program is; keepers and shells only name it.
+            let program = line.split('\0').next().unwrap_or_default();
+            program.rsplit('/').next().is_some_and(|name| name.starts_with("qemu-system")) && line.contains(&store)
         })
         .collect()
     }

@@ -17,6 +17,7 @@ mod breaking;
 mod downloads;
 mod failing;
 mod guests;
+mod newer;
 mod resuming;
 mod seeding;
 mod shipping;

@@ -13,6 +13,7 @@ use imgc_plan::{Digest, Platform};
 use imgc_store::Store;
 use serde::{Deserialize, Serialize};
 
+use crate::process::Saving;
 use crate::record::{Accelerator, Firmware, Machine};
 use crate::{memory, probe};
 
@@ -43,11 +44,22 @@ pub(crate) struct Seen {
     pub(crate) memory: Result<Keeping, String>,
 }
 
-/// In which ways a QEMU keeps the memory of a guest.
+/// In which ways a QEMU keeps the memory of a guest. Both say whether memory is written to fixed places of the file
+/// (`mapped-ram`, QEMU 9) or as a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Keeping {
-    /// RAM that does not change its place is saved at a fixed place of the file (`mapped-ram`, QEMU 9).
+    /// Where the RAM stays in a file of its own: the other memories. QEMU 9 and 10 fail at this (they look for a map of
+    /// the RAM that they left out), so it is tried.
+    pub(crate) mapped_beside: bool,
+    /// Where the RAM is saved with everything else.
     pub(crate) mapped: bool,
+}
+
+impl Keeping {
+    /// How a guest is saved whose RAM is in a file that stays, or is not.
+    pub(crate) fn saving(self, ram_elsewhere: bool) -> Saving {
+        Saving { ram_elsewhere, mapped: if ram_elsewhere { self.mapped_beside } else { self.mapped } }
+    }
 }
 
 impl Host {
@@ -79,7 +91,7 @@ impl Host {
     /// What it was seen to be able to; looks now where it was not seen since the host booted.
     pub(crate) async fn seen(&self, store: &Store, platform: &Platform) -> Result<Seen, BackendError> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let key = Digest::of(format!("imgc 1 probe\n{}\n{}\n{}", self.build, boot.trim(), platform.arch).as_bytes());
+        let key = Digest::of(format!("imgc 2 probe\n{}\n{}\n{}", self.build, boot.trim(), platform.arch).as_bytes());
         let file = memory::folder(store)?.join(format!("probe-{}.json", key.short()));
         if let Ok(text) = std::fs::read(&file)
             && let Ok(seen) = serde_json::from_slice(&text)

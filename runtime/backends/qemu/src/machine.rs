@@ -146,7 +146,7 @@ impl QemuMachine {
             Ok(_) if self.secret => return Ok(Err("the guest has seen a secret".to_owned())),
             Ok(keeping) => *keeping,
         };
-        if let Err(error) = self.link.qemu.save(keeping.mapped).await {
+        if let Err(error) = self.link.qemu.save(keeping.saving(self.shared)).await {
             // The layer is whole without it.
             return Ok(Err(error.to_string()));
         }
@@ -163,7 +163,8 @@ impl QemuMachine {
         memory: Result<PathBuf, String>,
     ) -> Result<Layer, BackendError> {
         let (store, disk, step, before) = (Arc::clone(&self.store), disk.to_owned(), *step, self.layer.clone());
-        let (class, mapped) = (self.shape.class(), self.shape.keeping.as_ref().is_ok_and(|keeping| keeping.mapped));
+        let class = self.shape.class();
+        let mapped = self.shape.keeping.as_ref().is_ok_and(|keeping| keeping.saving(self.shared).mapped);
         let complete: Vec<Image> = self.further.iter().filter_map(|disk| disk.chain.last().cloned()).collect();
         let publish = move || {
             let mut detail = Detail { memory: None, why: None, ..Detail::of(&before) };
@@ -225,7 +226,7 @@ impl Opening<'_> {
         let linked = std::os::unix::fs::symlink(part.dir.join(file::STATE), dir.join(file::STATE));
         linked.map_err(BackendError::io("cannot reach the saved state of a guest"))?;
         let mut machine = self.start(scratch, &ram, true).await?;
-        machine.link.qemu.load(part.about.mapped).await?;
+        machine.link.qemu.load(part.about.saving()).await?;
         let _ = std::fs::remove_file(dir.join(file::STATE));
         machine.link.qemu.go().await?;
         machine.link.after_resume(self.cx).await?;

@@ -19,6 +19,7 @@ use imgc_store::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::command::file;
+use crate::process::Saving;
 
 /// The form that this imgc writes and reads.
 const FORMAT: u32 = 1;
@@ -50,6 +51,13 @@ pub(crate) struct About {
     /// After which step it was taken.
     #[serde(default)]
     pub(crate) step: Option<Fingerprint>,
+}
+
+impl About {
+    /// How the guest was saved.
+    pub(crate) fn saving(&self) -> Saving {
+        Saving { ram_elsewhere: self.ram, mapped: self.mapped }
+    }
 }
 
 /// A part that fits; nobody removes it as long as this value lives.

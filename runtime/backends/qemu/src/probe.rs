@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{self, file};
 use crate::errors;
 use crate::host::{Host, Keeping, SIGN_OF_LIFE, Seen};
-use crate::process::Qemu;
+use crate::process::{Qemu, Saving};
 use crate::record::Accelerator;
 
 /// What the probe's BIOS says.
@@ -97,7 +97,8 @@ async fn sign_of_life(dir: &Path) -> bool {
     false
 }
 
-/// Whether a guest can be saved with its RAM left in its file, and taken up on a private view of that file.
+/// In which ways a guest can be saved and taken up again: with its RAM left in its file, which it must, and with the RAM
+/// in what is saved, for guests that share their RAM with others.
 async fn memory(
     host: &Host,
     store: &Store,
@@ -107,16 +108,37 @@ async fn memory(
     if platform.arch != "amd64" {
         return Ok(Err("memory parts are tried out for PCs only".to_owned()));
     }
-    let scratch = store.scratch("probe").map_err(errors::store)?;
-    let tried = saves(host, scratch.path(), accelerator).await;
-    Ok(tried.map_err(|error| error.to_string()))
+    let tries = |ram_elsewhere, mapped| {
+        let saving = Saving { ram_elsewhere, mapped };
+        async move {
+            let scratch = store.scratch("probe").map_err(errors::store)?;
+            Ok::<_, BackendError>(saves(host, scratch.path(), accelerator, saving).await)
+        }
+    };
+    let knows_mapped = match tries(true, false).await? {
+        Ok(known) => known,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let works = async |ram_elsewhere| match tries(ram_elsewhere, true).await? {
+        Ok(_) => Ok::<_, BackendError>(true),
+        Err(error) => {
+            tracing::debug!(ram_elsewhere, %error, "this QEMU has `mapped-ram`, and it does not work");
+            Ok(false)
+        }
+    };
+    if !knows_mapped {
+        return Ok(Ok(Keeping { mapped_beside: false, mapped: false }));
+    }
+    Ok(Ok(Keeping { mapped_beside: works(true).await?, mapped: works(false).await? }))
 }
 
-async fn saves(host: &Host, dir: &Path, accelerator: Accelerator) -> Result<Keeping, BackendError> {
+/// Saves a guest, takes it up on a private view of its file or on RAM of its own, and compares. Returns whether this QEMU
+/// says that it has `mapped-ram`.
+async fn saves(host: &Host, dir: &Path, accelerator: Accelerator, saving: Saving) -> Result<bool, BackendError> {
     let cx = quiet();
     let mut first = Qemu::start(command(host, accelerator, "share=on", file::RAM, false), dir, &cx).await?;
     let known = first.run("query-migrate-capabilities", json!({})).await?;
-    let mapped = known.as_array().is_some_and(|all| all.iter().any(|one| one["capability"] == "mapped-ram"));
+    let knows_mapped = known.as_array().is_some_and(|all| all.iter().any(|one| one["capability"] == "mapped-ram"));
     first.go().await?;
     if !sign_of_life(dir).await {
         return Err(BackendError::Environment { message: "the guest showed no sign of life".to_owned(), help: None });
@@ -124,14 +146,15 @@ async fn saves(host: &Host, dir: &Path, accelerator: Accelerator) -> Result<Keep
     first.stop().await?;
     let before = first.qmp.human("xp/64xb 0xf0000").await.map_err(|error| errors::qmp(&error))?;
     first.run("pmemsave", json!({"val": 0, "size": 1 << 20, "filename": "before"})).await?;
-    first.save(mapped).await?;
+    first.save(saving).await?;
     let ram = std::fs::read(dir.join(file::RAM)).map_err(BackendError::io("cannot read the probe's memory"))?;
     first.kept.kill().await;
     for socket in [file::QMP, SAID] {
         let _ = std::fs::remove_file(dir.join(socket));
     }
-    let mut second = Qemu::start(command(host, accelerator, "share=off", file::RAM, true), dir, &cx).await?;
-    second.load(mapped).await?;
+    let view = if saving.ram_elsewhere { file::RAM } else { "empty" };
+    let mut second = Qemu::start(command(host, accelerator, "share=off", view, true), dir, &cx).await?;
+    second.load(saving).await?;
     let after = second.qmp.human("xp/64xb 0xf0000").await.map_err(|error| errors::qmp(&error))?;
     second.run("pmemsave", json!({"val": 0, "size": 1 << 20, "filename": "after"})).await?;
     second.go().await?;
@@ -145,7 +168,7 @@ async fn saves(host: &Host, dir: &Path, accelerator: Accelerator) -> Result<Keep
         let message = "a guest on a private view of its memory wrote to the file".to_owned();
         return Err(BackendError::Environment { message, help: None });
     }
-    Ok(Keeping { mapped })
+    Ok(knows_mapped)
 }
 
 fn command(host: &Host, accelerator: Accelerator, share: &str, ram: &str, incoming: bool) -> Vec<String> {

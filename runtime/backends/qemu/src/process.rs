@@ -20,12 +20,31 @@ const START: Duration = Duration::from_secs(30);
 /// How long saving or loading a guest may take.
 const SAVE: Duration = Duration::from_secs(300);
 
+/// How a guest is written out, and has to be read in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Saving {
+    /// Its RAM is in a file of its own and stays there.
+    pub(crate) ram_elsewhere: bool,
+    /// What memory is saved goes to fixed places of the file, and what was never written to takes none
+    /// (`mapped-ram`); else everything is a stream.
+    pub(crate) mapped: bool,
+}
+
+impl Saving {
+    /// Where a saved guest is, as QEMU is told it: in its own directory.
+    fn target(self, cat: &str) -> String {
+        if self.mapped { format!("file:{}", file::STATE) } else { format!("exec:{cat}{}", file::STATE) }
+    }
+}
+
 /// A running QEMU. When this value goes, QEMU does.
 #[derive(Debug)]
 pub(crate) struct Qemu {
     pub(crate) kept: Kept,
     pub(crate) qmp: Qmp,
     dir: PathBuf,
+    /// Whether it was told last to write memory to fixed places.
+    mapped: bool,
 }
 
 impl Qemu {
@@ -47,7 +66,7 @@ impl Qemu {
             if let Ok(stream) = connect(dir, file::QMP).await
                 && let Ok(qmp) = Qmp::over(stream).await
             {
-                return Ok(Self { kept, qmp, dir: dir.to_owned() });
+                return Ok(Self { kept, qmp, dir: dir.to_owned(), mapped: false });
             }
             if kept.ended().is_some() {
                 return Err(not_started(dir));
@@ -89,25 +108,29 @@ impl Qemu {
     }
 
     /// Writes what the guest's devices (and RAM that is not shared) hold to [`file::STATE`]. It must stand still.
-    pub(crate) async fn save(&mut self, mapped: bool) -> Result<(), BackendError> {
-        self.abilities(mapped).await?;
+    pub(crate) async fn save(&mut self, saving: Saving) -> Result<(), BackendError> {
+        self.abilities(saving).await?;
         self.run("migrate-set-parameters", json!({"max-bandwidth": 1_u64 << 40})).await?;
-        self.run("migrate", json!({"uri": target(mapped, "cat >")})).await?;
+        self.run("migrate", json!({"uri": saving.target("cat >")})).await?;
         self.migrated("save").await
     }
 
     /// Takes up what [`Qemu::save`] wrote; QEMU was started to wait for it.
-    pub(crate) async fn load(&mut self, mapped: bool) -> Result<(), BackendError> {
-        self.abilities(mapped).await?;
-        self.run("migrate-incoming", json!({"uri": target(mapped, "cat ")})).await?;
+    pub(crate) async fn load(&mut self, saving: Saving) -> Result<(), BackendError> {
+        self.abilities(saving).await?;
+        self.run("migrate-incoming", json!({"uri": saving.target("cat ")})).await?;
         self.migrated("resume").await
     }
 
-    async fn abilities(&mut self, mapped: bool) -> Result<(), BackendError> {
-        let mut wanted = vec![json!({"capability": "x-ignore-shared", "state": true})];
-        if mapped {
-            wanted.push(json!({"capability": "mapped-ram", "state": true}));
+    async fn abilities(&mut self, saving: Saving) -> Result<(), BackendError> {
+        // Both are said each time: what was set for loading stays set, and changes the form of what is saved.
+        let ability = |name: &str, state: bool| json!({"capability": name, "state": state});
+        let mut wanted = vec![ability("x-ignore-shared", saving.ram_elsewhere || !saving.mapped)];
+        if saving.mapped || self.mapped {
+            // A QEMU that does not know it refuses its name.
+            wanted.push(ability("mapped-ram", saving.mapped));
         }
+        self.mapped = saving.mapped;
         self.run("migrate-set-capabilities", json!({ "capabilities": wanted })).await.map(drop)
     }
 
@@ -168,13 +191,8 @@ impl Qemu {
     }
 }
 
-/// Where a saved guest is, as QEMU is told it: in its own directory.
-fn target(mapped: bool, cat: &str) -> String {
-    if mapped { format!("file:{}", file::STATE) } else { format!("exec:{cat}{}", file::STATE) }
-}
-
 /// Connects to a socket in a directory whose own path may be too long for the name of a socket.
-async fn connect(dir: &Path, socket: &str) -> std::io::Result<UnixStream> {
+pub(crate) async fn connect(dir: &Path, socket: &str) -> std::io::Result<UnixStream> {
     let handle = std::fs::File::open(dir)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{socket}", handle.as_raw_fd())).await
 }
