@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use imgc_backend::{CommitCost, Cx, Fault, Secrets};
 use imgc_plan::{Address, Fingerprint, NodeId, Plan};
-use imgc_store::{Lease, Sharing, fail_point};
+use imgc_store::{Lease, Sharing, fail_point, leases_at_once};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::facts::fresh_until;
@@ -269,6 +270,7 @@ pub(crate) async fn run_plan(
         executor: options.executor.clone().unwrap_or_else(|| Arc::new(Local::new(engine.steps.clone()))),
         max_chain: options.max_chain,
         publisher: Some(publisher).into(),
+        places: Arc::new(Semaphore::new(leases_at_once())),
         logs,
         vault,
         run: options.run.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use imgc_backend::CommitCost;
-use imgc_plan::{Fingerprint, NodeId, Plan, node::Work};
+use imgc_plan::{CachePolicy, Fingerprint, NodeId, Plan, node::Work};
 
 use crate::executor::Worth;
 use crate::resources::Need;
@@ -156,6 +156,10 @@ impl Commits {
         // A state that is content is only known from a layer; a machine that is closed after so many steps must stand
         // on one.
         if !shared.survey.facts.is_made(id) || shared.max_chain.is_some() || self.used.contains(&id) {
+            return Commit::Always;
+        }
+        // What ends must be known with its age: without an entry of its own it would never be made again.
+        if matches!(CachePolicy::of(node), CachePolicy::Ttl(_)) {
             return Commit::Always;
         }
         let cost = self.cost.get(&node.backend).copied().unwrap_or(prior);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imgc_backend::{Backend, BackendError, Cx, Event};
 use imgc_plan::{Address, Fingerprint, Node, NodeId, Plan, Spec};
 use imgc_store::Publisher;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::lines::Lines;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) max_chain: Option<usize>,
     pub(crate) publisher: Mutex<Option<Publisher>>,
+    /// How many nodes may be built or on their way to the disk at once.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) logs: Logs,
     pub(crate) vault: Arc<RunVault>,
     pub(crate) run: Option<Arc<Run>>,

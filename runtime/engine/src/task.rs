@@ -11,6 +11,7 @@ use imgc_plan::{
     FileRef, Fingerprint, Node, NodeId, Source, Spec, State, Value, fingerprint, fingerprint_of, node::Work, spec_of,
 };
 use imgc_store::{Lease, NewEntry};
+use tokio::sync::OwnedSemaphorePermit;
 // Tests play a run in the time that the runtime says.
 use tokio::time::Instant;
 
@@ -22,6 +23,12 @@ use crate::result::{Known, NodeResult, stands_on};
 use crate::shared::{Shared, blocking, of_engine};
 use crate::survey::{is_there, read_entry};
 use crate::{Chain, ChainSpec, Commit, EngineError, Failure, Outcome, StepJob, fill};
+
+/// What a node holds until others can see what it left.
+pub(crate) struct Held {
+    _lease: Lease,
+    _place: Option<OwnedSemaphorePermit>,
+}
 
 /// A node that is to be done.
 pub(crate) struct Task {
@@ -165,12 +172,17 @@ impl Task {
             || self.inputs.iter().any(|input| input.anew && facts.is_made(input.node))
     }
 
-    async fn lease(&self, shared: &Arc<Shared>, fingerprint: Fingerprint) -> Result<Lease, BackendError> {
+    /// The right to build a node, and a place among those that wait to be written: one that is held until its entry
+    /// is on the disk is an open file, of which a process has only so many.
+    async fn lease(&self, shared: &Arc<Shared>, fingerprint: Fingerprint) -> Result<Held, BackendError> {
+        let closed = |_| BackendError::Internal { message: "a node began after the run".to_owned() };
+        let place = shared.places.clone().acquire_owned().await.map_err(closed)?;
         let waits = Waits { stop: shared.stop.clone(), cancel: shared.cx.cancel.clone() };
         let name = lease_name(fingerprint);
         let address = shared.address(self.node);
         let note = || shared.cx.note(format!("`{address}` is being built already; waiting for it"));
-        leased(&shared.engine.store, &name, &waits, note).await.map_err(of_engine)
+        let lease = leased(&shared.engine.store, &name, &waits, note).await.map_err(of_engine)?;
+        Ok(Held { _lease: lease, _place: Some(place) })
     }
 
     async fn cached(
@@ -194,7 +206,7 @@ impl Task {
         &self,
         shared: &Arc<Shared>,
         (node, fingerprint, spec): (&Node, Fingerprint, Spec),
-        lease: Lease,
+        lease: Held,
         before: Option<Arc<NodeResult>>,
         anew: bool,
         chain: &mut Machine,
@@ -334,7 +346,7 @@ pub(crate) async fn publish(
     (result, on): (&NodeResult, Option<&Layer>),
     cost: Duration,
     spec: Option<imgc_store::NewSpec>,
-    lease: Lease,
+    lease: Held,
 ) -> Result<(), BackendError> {
     let payload =
         result.to_payload(on).map_err(EngineError::store("cannot write down what a node left")).map_err(of_engine)?;
@@ -356,6 +368,7 @@ pub(crate) async fn publish(
 /// Makes a layer of what a chain has done since its last one. What cannot be kept is done again by the next run.
 pub(crate) async fn keep(shared: &Arc<Shared>, id: NodeId, fingerprint: Fingerprint, chain: &mut dyn Chain) {
     let Ok(Some(lease)) = shared.engine.store.try_lease(&lease_name(fingerprint)) else { return };
+    let lease = Held { _lease: lease, _place: None };
     let begun = Instant::now();
     let Ok(Ran { layer: Some(layer), .. }) = chain.commit(fingerprint, &shared.cx.for_node(id)).await else { return };
     let cost = shared.history(id).cost().unwrap_or_default() + begun.elapsed();

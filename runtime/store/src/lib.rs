@@ -41,7 +41,7 @@ pub use error::{Note, StoreError};
 pub use filesystem::FileSystem;
 pub use index::{IndexEntry, Payload};
 pub use layer_tree::LayerTree;
-pub use lock::{Lease, Sharing};
+pub use lock::{Lease, Sharing, leases_at_once};
 pub use manifest::ManifestError;
 pub use merged::{Merged, MergedEntry};
 pub use object::{Hashed, Object, hash_file};

@@ -32,6 +32,13 @@ pub(crate) struct Exclusive {
     _file: File,
 }
 
+/// How many leases a process should hold at once: each is an open file, and most of those a process may have are
+/// needed for other things.
+pub fn leases_at_once() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(limit.unwrap_or(u64::MAX) / 4).unwrap_or(usize::MAX).clamp(16, 4096)
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         // Removed while it is still locked; whoever waits for the removed file notices and makes a new one.

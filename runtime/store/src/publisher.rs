@@ -15,7 +15,6 @@ use crate::fail_point;
 use crate::index::{Index, IndexEntry, Payload, now};
 use crate::layer_tree::mark_all_synced;
 use crate::layout::Layout;
-use crate::lock::Lease;
 use crate::place::reserve_shard;
 use crate::scratch::Owner;
 use crate::sidecar::{EntrySidecar, Sidecar};
@@ -50,12 +49,21 @@ pub struct NewSpec {
     pub spec: Payload,
 }
 
-/// What waits in the queue, with the lease that ends when it is visible.
+/// What waits in the queue, with what ends when it is visible.
 #[derive(Debug)]
 struct Queued {
     entry: Option<NewEntry>,
     spec: Option<NewSpec>,
-    lease: Option<Lease>,
+    held: Option<Held>,
+}
+
+/// What ends when an entry is visible: a lease, and whatever its owner holds with it.
+struct Held(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Send>);
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Held")
+    }
 }
 
 /// A queue of entries on their way to the disk.
@@ -70,18 +78,18 @@ impl Publisher {
     /// Queues an entry and returns at once. Entries become visible in this order, each with all before it. After a
     /// failure nothing more is published; [`Publisher::finish`] tells why.
     pub fn publish(&self, entry: NewEntry) {
-        self.queue(Queued { entry: Some(entry), spec: None, lease: None });
+        self.queue(Queued { entry: Some(entry), spec: None, held: None });
     }
 
-    /// As [`Publisher::publish`]; the lease under which the entry was made ends when others can see it, so that who
-    /// waits for the lease finds the entry. The spec is remembered together with it.
-    pub fn publish_holding(&self, entry: NewEntry, spec: Option<NewSpec>, lease: Lease) {
-        self.queue(Queued { entry: Some(entry), spec, lease: Some(lease) });
+    /// As [`Publisher::publish`]; what is held, the lease under which the entry was made for one, is dropped when others
+    /// can see it, so that who waits for the lease finds the entry. The spec is remembered together with it.
+    pub fn publish_holding(&self, entry: NewEntry, spec: Option<NewSpec>, held: impl Send + 'static) {
+        self.queue(Queued { entry: Some(entry), spec, held: Some(Held(Box::new(held))) });
     }
 
     /// Remembers a spec behind all that was published before.
     pub fn remember(&self, spec: NewSpec) {
-        self.queue(Queued { entry: None, spec: Some(spec), lease: None });
+        self.queue(Queued { entry: None, spec: Some(spec), held: None });
     }
 
     fn queue(&self, queued: Queued) {
@@ -139,15 +147,15 @@ impl Work {
         let root = std::fs::File::open(&self.layout.root).map_err(StoreError::io("open", &self.layout.root))?;
         while let Ok(first) = entries.recv() {
             let created = now();
-            let (mut batch, mut specs, mut leases) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut batch, mut specs, mut held) = (Vec::new(), Vec::new(), Vec::new());
             for queued in std::iter::once(first).chain(entries.try_iter().take(LARGEST_BATCH - 1)) {
                 batch.extend(queued.entry.map(|entry| index_entry(entry, created)));
                 specs.extend(queued.spec);
-                leases.extend(queued.lease);
+                held.extend(queued.held);
             }
             self.write(&batch, &specs, &root)?;
             fail_point!("lease.kept");
-            drop(leases);
+            drop(held);
             fail_point!("lease.released");
         }
         Ok(())
