@@ -16,6 +16,7 @@ use imgc_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Fake, Seen, Steps, text};
+use crate::real::Real;
 use crate::remote::{Cloud, Remote};
 
 /// A program: images on sources or on one another, and an artifact of each.
@@ -161,53 +162,153 @@ pub(crate) fn model(plan: &Plan) -> Vec<Fingerprint> {
     fingerprints
 }
 
+/// What a case of the suite runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// In memory, with states that are contents.
+    Local,
+    /// In memory, with states that are made.
+    Made,
+    /// Far away: latency, lost answers, opaque ids, what is made is listed late.
+    Far,
+    /// As far away, and a commit costs more than most steps.
+    Dear,
+    /// The rootfs backend on this kernel.
+    Rootfs,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [Self::Local, Self::Made, Self::Far, Self::Dear, Self::Rootfs];
+    /// Where every layer is kept.
+    pub(crate) const FREE: [Self; 4] = [Self::Local, Self::Made, Self::Far, Self::Rootfs];
+
+    /// In the names of tests.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Made => "made",
+            Self::Far => "far",
+            Self::Dear => "dear",
+            Self::Rootfs => "rootfs",
+        }
+    }
+
+    /// Whether an edit that leaves the same ends there.
+    pub(crate) fn is_content(self) -> bool {
+        matches!(self, Self::Local | Self::Rootfs)
+    }
+
+    /// So many milliseconds, or more where what goes on beside them takes longer.
+    pub(crate) fn at_least(self, millis: u64) -> u64 {
+        if self == Self::Rootfs { millis * 3 } else { millis }
+    }
+}
+
+/// The backend of a bed, as far as it is to be asked for more than an engine asks for.
+enum Behind {
+    Fake(States),
+    Cloud(Arc<Cloud>, CommitCost),
+    Real(Arc<Real>),
+}
+
 /// An engine with a store of its own, or one that shares the store of another.
 pub(crate) struct Bed {
+    pub(crate) kind: Kind,
     pub(crate) dir: Arc<tempfile::TempDir>,
     pub(crate) engine: Engine,
     pub(crate) seen: Arc<Seen>,
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
     pub(crate) cancel: CancellationToken,
-    cloud: Option<Arc<Cloud>>,
+    behind: Behind,
 }
 
 impl Bed {
-    pub(crate) fn new(states: States) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        Self::on(dir, states, Arc::default())
-    }
-
-    /// One of each kind: here with states that are contents, here with states that are made, and far away.
-    pub(crate) fn each() -> [Self; 3] {
-        [Self::new(States::Content), Self::new(States::Made), Self::remote(CommitCost::Free).0]
+        let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
+        let seen = Arc::<Seen>::default();
+        let remote = |commit| (Arc::<Cloud>::default(), commit);
+        let ((backend, behind), mut backends): ((Arc<dyn Backend>, _), imgc_engine::Backends) = match kind {
+            Kind::Local | Kind::Made => {
+                let states = if kind == Kind::Local { States::Content } else { States::Made };
+                let fake = Fake::new(store.clone(), states, seen.clone());
+                ((Arc::new(fake), Behind::Fake(states)), BTreeMap::new())
+            }
+            Kind::Far | Kind::Dear => {
+                let (cloud, commit) = remote(if kind == Kind::Far { CommitCost::Free } else { CommitCost::Dear });
+                let remote = Remote::new(store.clone(), cloud.clone(), seen.clone(), commit);
+                ((Arc::new(remote), Behind::Cloud(cloud, commit)), BTreeMap::new())
+            }
+            Kind::Rootfs => {
+                let real = Arc::new(Real::new(store.clone(), seen.clone(), dir.path()));
+                // What it writes down in journals bears its own name.
+                let rootfs: Arc<dyn Backend> = Arc::new(imgc_rootfs::Rootfs::new(store.clone()));
+                ((real.clone(), Behind::Real(real)), BTreeMap::from([("rootfs", rootfs)]))
+            }
+        };
+        backends.insert("fake", backend);
+        let steps = Arc::new(Steps(seen.clone()));
+        let engine = Engine { store, backends, steps, package: "p".to_owned() };
+        Self { kind, dir, engine, seen, events: Arc::default(), cancel: CancellationToken::new(), behind }
     }
 
     /// Another process, as far as store and engine are concerned.
     pub(crate) fn another(&self, package: &str) -> Self {
-        let mut bed = Self::on(self.dir.clone(), self.engine.backends["fake"].offers().states, self.seen.clone());
-        package.clone_into(&mut bed.engine.package);
-        bed.engine.backends.clone_from(&self.engine.backends);
-        bed.cloud.clone_from(&self.cloud);
-        bed
+        let store = Arc::new(Store::open(&self.dir.path().join("store")).unwrap());
+        let engine = Engine { store, package: package.to_owned(), ..self.engine.clone() };
+        let behind = match &self.behind {
+            Behind::Fake(states) => Behind::Fake(*states),
+            Behind::Cloud(cloud, commit) => Behind::Cloud(cloud.clone(), *commit),
+            Behind::Real(real) => Behind::Real(real.clone()),
+        };
+        let (dir, seen) = (self.dir.clone(), self.seen.clone());
+        Self { kind: self.kind, dir, engine, seen, events: Arc::default(), cancel: CancellationToken::new(), behind }
     }
 
-    /// On a backend that is far away, whose commits cost this.
-    pub(crate) fn remote(commit: CommitCost) -> (Self, Arc<Cloud>) {
-        let mut bed = Self::new(States::Made);
-        let cloud = Arc::<Cloud>::default();
-        let remote = Remote::new(bed.engine.store.clone(), cloud.clone(), bed.seen.clone(), commit);
-        bed.engine.backends = BTreeMap::from([("fake", Arc::new(remote) as Arc<dyn Backend>)]);
-        bed.cloud = Some(cloud.clone());
-        (bed, cloud)
+    /// The other end, where there is one.
+    pub(crate) fn cloud(&self) -> &Arc<Cloud> {
+        let Behind::Cloud(cloud, _) = &self.behind else { panic!("{:?} has no other end", self.kind) };
+        cloud
     }
 
-    fn on(dir: Arc<tempfile::TempDir>, states: States, seen: Arc<Seen>) -> Self {
-        let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
-        let fake: Arc<dyn Backend> = Arc::new(Fake::new(store.clone(), states, seen.clone()));
-        let backends = BTreeMap::from([("fake", fake)]);
-        let steps = Arc::new(Steps(seen.clone()));
-        let engine = Engine { store, backends, steps, package: "p".to_owned() };
-        Self { dir, engine, seen, events: Arc::default(), cancel: CancellationToken::new(), cloud: None }
+    /// From here on steps are done as a newer imgc does them.
+    pub(crate) fn revise(&mut self, revision: u32) {
+        let (store, seen) = (self.engine.store.clone(), self.seen.clone());
+        let backend: Arc<dyn Backend> = match &self.behind {
+            Behind::Fake(states) => Arc::new(Fake::new(store, *states, seen).revised(revision)),
+            Behind::Cloud(cloud, commit) => {
+                Arc::new(Remote::new(store, cloud.clone(), seen, *commit).revised(revision))
+            }
+            Behind::Real(_) => Arc::new(Real::new(store, seen, self.path()).revised(revision)),
+        };
+        self.engine.backends.insert("fake", backend);
+    }
+
+    /// Takes away what the step with this content left.
+    pub(crate) fn evict(&self, content: &str) {
+        match &self.behind {
+            Behind::Fake(_) => {
+                let object = self.engine.store.object(&Digest::of(content.as_bytes())).unwrap().unwrap();
+                std::fs::remove_file(object.path).unwrap();
+            }
+            Behind::Cloud(cloud, _) => cloud.evict(content),
+            Behind::Real(real) => real.evict(&self.engine.store, content),
+        }
+    }
+
+    /// Waits until a step runs.
+    pub(crate) async fn until_one_runs(&self) {
+        while self.seen.running.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until a step runs, once another has ended.
+    pub(crate) async fn until_one_runs_after(&self, other: &str) {
+        while !self.seen.ran.lock().unwrap().iter().any(|ran| ran == other) {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        self.until_one_runs().await;
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -245,13 +346,20 @@ impl Bed {
 
     /// Checks what ran since the last call: by whether a step that leaves the same stops what follows, or not.
     pub(crate) fn ran_is(&self, content: &[&str], made: &[&str]) {
-        let is_content = self.engine.backends["fake"].offers().states == States::Content;
-        assert_eq!(self.ran(), if is_content { content } else { made });
+        assert_eq!(self.ran(), if self.kind.is_content() { content } else { made });
+    }
+
+    /// Each layer at the other end was asked for once.
+    pub(crate) fn nothing_kept_twice(&self) {
+        if let Behind::Cloud(cloud, _) = &self.behind {
+            let kept = cloud.kept.lock().unwrap();
+            assert_eq!(kept.len(), kept.iter().collect::<BTreeSet<_>>().len(), "a layer was kept twice");
+        }
     }
 
     pub(crate) fn nothing_alive(&self) {
         assert_eq!(self.seen.alive.load(Ordering::SeqCst), 0);
-        if let Some(cloud) = &self.cloud {
+        if let Behind::Cloud(cloud, _) = &self.behind {
             assert!(cloud.machines.lock().unwrap().is_empty());
         }
     }
@@ -263,4 +371,13 @@ pub(crate) fn all(plan: &Plan) -> Selection {
 
 pub(crate) fn fingerprints_run(applied: &Applied) -> BTreeSet<Fingerprint> {
     applied.nodes.iter().filter(|n| n.outcome != Outcome::Cached).map(|n| n.fingerprint).collect()
+}
+
+/// As imgc runs where real processes and files are waited for; else one thread, on which the order of things is plain.
+pub(crate) fn block_on<T>(kind: Kind, future: impl Future<Output = T>) -> T {
+    let mut builder = match kind {
+        Kind::Rootfs => tokio::runtime::Builder::new_multi_thread(),
+        Kind::Local | Kind::Made | Kind::Far | Kind::Dear => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.worker_threads(2).enable_all().build().unwrap().block_on(future)
 }

@@ -6,14 +6,21 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use imgc_backend::States;
 use imgc_engine::Options;
 use imgc_plan::node::Work;
 use imgc_plan::{NodeId, Plan};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
-use crate::bed::{Bed, Do, Img, Program, plan};
+use crate::bed::{Bed, Do, Img, Kind, Program, plan};
 use crate::fake::text;
+
+crate::cases! {
+    async
+    ;
+    plain
+        a_run_takes_as_long_as_an_ideal_list_schedule,
+}
 
 /// Images of several steps, on earlier ones or on nothing, some of which need the artifact of an earlier one.
 fn program() -> impl Strategy<Value = Program> {
@@ -61,31 +68,33 @@ fn ideal(plan: &Plan, jobs: usize) -> u64 {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_run_takes_as_long_as_an_ideal_list_schedule(first in program(), jobs in 1..5_usize) {
+fn a_run_takes_as_long_as_an_ideal_list_schedule(kind: Kind) {
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    let check = |(first, jobs)| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let bed = Bed::new(States::Content);
-            let options = Options { jobs: NonZeroUsize::new(jobs).unwrap(), ..Options::default() };
-            // So that it is known how long each takes.
-            bed.apply(&plan(&first), &options).await.unwrap();
-            let mut second = first.clone();
-            for (n, image) in second.images.iter_mut().enumerate() {
-                image.base.push('!');
-                for (k, step) in image.steps.iter_mut().enumerate() {
-                    step.content = format!("{n}.{k}!");
-                }
-            }
-            let plan = plan(&second);
-            let begun = tokio::time::Instant::now();
-            bed.apply(&plan, &options).await.unwrap();
-            let (took, ideal) = (begun.elapsed(), Duration::from_millis(ideal(&plan, jobs)));
-            assert!(took <= ideal + ideal / 20, "{took:?}, and {ideal:?} by an ideal schedule");
-            // Nothing is faster than the schedule but by luck, and no luck doubles it.
-            assert!(took * 2 >= ideal, "{took:?}, and {ideal:?} by an ideal schedule");
-        });
+        runtime.block_on(check(kind, &first, jobs));
+        Ok(())
+    };
+    TestRunner::new(config).run(&(program(), 1..5_usize), check).unwrap();
+}
+
+async fn check(kind: Kind, first: &Program, jobs: usize) {
+    let bed = Bed::new(kind);
+    let options = Options { jobs: NonZeroUsize::new(jobs).unwrap(), ..Options::default() };
+    // So that it is known how long each takes.
+    bed.apply(&plan(first), &options).await.unwrap();
+    let mut second = first.clone();
+    for (n, image) in second.images.iter_mut().enumerate() {
+        image.base.push('!');
+        for (k, step) in image.steps.iter_mut().enumerate() {
+            step.content = format!("{n}.{k}!");
+        }
     }
+    let plan = plan(&second);
+    let begun = tokio::time::Instant::now();
+    bed.apply(&plan, &options).await.unwrap();
+    let (took, ideal) = (begun.elapsed(), Duration::from_millis(ideal(&plan, jobs)));
+    assert!(took <= ideal + ideal / 20, "{took:?}, and {ideal:?} by an ideal schedule");
+    // Nothing is faster than the schedule but by luck, and no luck doubles it.
+    assert!(took * 2 >= ideal, "{took:?}, and {ideal:?} by an ideal schedule");
 }

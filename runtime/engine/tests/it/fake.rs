@@ -103,6 +103,14 @@ pub(crate) fn refuse(node: &Node, seen: &Seen) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a source is pinned to, another thing each time.
+pub(crate) fn locked(source: &Node, seen: &Seen) -> Locked {
+    let name = text(source, "content").to_owned();
+    let serial = seen.random.fetch_add(1, Ordering::SeqCst);
+    let pins = BTreeMap::from([("serial".to_owned(), imgc_plan::lock::Pin::Text(serial.to_string()))]);
+    Locked { name, kind: source.kind.clone(), epoch: 1, archives: Vec::new(), pins }
+}
+
 #[async_trait::async_trait]
 impl Backend for Fake {
     fn offers(&self) -> &Offers {
@@ -115,10 +123,7 @@ impl Backend for Fake {
     }
 
     async fn lock(&self, source: &Node, _cx: &Cx) -> Result<Locked, BackendError> {
-        let name = text(source, "content").to_owned();
-        let serial = self.seen.random.fetch_add(1, Ordering::SeqCst);
-        let pins = BTreeMap::from([("serial".to_owned(), imgc_plan::lock::Pin::Text(serial.to_string()))]);
-        Ok(Locked { name, kind: source.kind.clone(), epoch: 1, archives: Vec::new(), pins })
+        Ok(locked(source, &self.seen))
     }
 
     async fn import(&self, source: &Node, _locked: &Locked, _cx: &Cx) -> Result<Layer, BackendError> {

@@ -68,6 +68,12 @@ impl Cloud {
         }
     }
 
+    /// Takes away what the step with this content left.
+    pub(crate) fn evict(&self, content: &str) {
+        let mut snapshots = self.snapshots.lock().unwrap();
+        snapshots.retain(|_, (files, _)| files.last().is_none_or(|last| last != content));
+    }
+
     fn snapshot(&self, id: &str) -> Option<Vec<String>> {
         self.snapshots.lock().unwrap().get(id).map(|(files, _)| files.clone())
     }
@@ -108,6 +114,14 @@ impl Remote {
         Self { offers, store, cloud, seen }
     }
 
+    /// As an imgc does its steps that is newer by some revisions.
+    pub(crate) fn revised(mut self, revision: u32) -> Self {
+        for kind in &mut self.offers.steps {
+            kind.revision = revision;
+        }
+        self
+    }
+
     async fn keep(&self, files: Vec<String>, step: Fingerprint, cx: &Cx) -> Result<Layer, BackendError> {
         let intent = cx.journal.intend(Intended {
             backend: "fake",
@@ -145,8 +159,7 @@ impl Backend for Remote {
     }
 
     async fn lock(&self, source: &Node, _cx: &Cx) -> Result<Locked, BackendError> {
-        let name = text(source, "content").to_owned();
-        Ok(Locked { name, kind: source.kind.clone(), epoch: 1, archives: Vec::new(), pins: BTreeMap::new() })
+        Ok(crate::fake::locked(source, &self.seen))
     }
 
     async fn import(&self, source: &Node, _locked: &Locked, cx: &Cx) -> Result<Layer, BackendError> {

@@ -3,19 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use imgc_backend::States;
 use imgc_engine::{EngineError, LockMode, Options, Standing, lock_sources, select};
 use imgc_plan::{Digest, DirRef, EntryKind, Lockfile, Plan, TreeEntry, Value, node::Work};
 
-use crate::bed::{Bed, Do, one, plan};
+use crate::bed::{Bed, Do, Kind, one, plan};
+
+crate::cases! {
+    async
+        the_cause_of_a_miss_is_told,
+        what_follows_a_changed_parent_is_told,
+        a_renamed_step_is_told,
+        sources_are_locked_once_and_changed_by_update_only,
+    ;
+    plain
+        names_are_found_or_the_nearest_are_told,
+}
 
 fn base() -> Plan {
     Plan::clone(&plan(&one(vec![Do::of("a"), Do::of("b")])))
 }
 
 /// What the forecast says of the first step after this change to its arguments.
-async fn told(before: Value, after: Value) -> String {
-    let bed = Bed::new(States::Content);
+async fn told(kind: Kind, before: Value, after: Value) -> String {
+    let bed = Bed::new(kind);
     let with = |value: Value| {
         let mut plan = base();
         plan.nodes[1].args.insert("arg".to_owned(), value);
@@ -56,26 +66,24 @@ fn dir(files: &[(&str, &str, u32)]) -> Value {
     })
 }
 
-#[tokio::test]
-async fn the_cause_of_a_miss_is_told() {
-    assert_eq!(told(script("a\nb\nc"), script("a\nb\nd")).await, "arg: line 3 differs, 2 follow");
-    assert_eq!(told(Value::Size(4), Value::Size(8)).await, "arg: `4` → `8`, 2 follow");
-    assert_eq!(told(Value::Text("x".into()), Value::Text("y".into())).await, "arg: `x` → `y`, 2 follow");
-    assert_eq!(told(texts(&["a", "b"]), texts(&["b", "c"])).await, "arg: `c` added, `a` removed, 2 follow");
-    assert_eq!(told(texts(&["a", "b"]), texts(&["b", "a"])).await, "arg: another order, 2 follow");
+async fn the_cause_of_a_miss_is_told(kind: Kind) {
+    assert_eq!(told(kind, script("a\nb\nc"), script("a\nb\nd")).await, "arg: line 3 differs, 2 follow");
+    assert_eq!(told(kind, Value::Size(4), Value::Size(8)).await, "arg: `4` → `8`, 2 follow");
+    assert_eq!(told(kind, Value::Text("x".into()), Value::Text("y".into())).await, "arg: `x` → `y`, 2 follow");
+    assert_eq!(told(kind, texts(&["a", "b"]), texts(&["b", "c"])).await, "arg: `c` added, `a` removed, 2 follow");
+    assert_eq!(told(kind, texts(&["a", "b"]), texts(&["b", "a"])).await, "arg: another order, 2 follow");
     let site = [("a.html", "1", 0o644), ("b.html", "1", 0o644)];
     let changed = [("a.html", "2", 0o644), ("b.html", "1", 0o644)];
     let mode = [("a.html", "1", 0o755), ("b.html", "1", 0o644)];
-    assert_eq!(told(dir(&site), dir(&changed)).await, "site/a.html changed, 2 follow");
-    assert_eq!(told(dir(&site), dir(&mode)).await, "site/a.html: mode 644 → 755, 2 follow");
-    assert_eq!(told(dir(&site), dir(&site[..1])).await, "site/b.html removed, 2 follow");
-    assert_eq!(told(dir(&site[..1]), dir(&site)).await, "site/b.html added, 2 follow");
-    assert_eq!(told(dir(&changed[1..]), dir(&changed[..1])).await, "site/a.html added, and 1 more, 2 follow");
+    assert_eq!(told(kind, dir(&site), dir(&changed)).await, "site/a.html changed, 2 follow");
+    assert_eq!(told(kind, dir(&site), dir(&mode)).await, "site/a.html: mode 644 → 755, 2 follow");
+    assert_eq!(told(kind, dir(&site), dir(&site[..1])).await, "site/b.html removed, 2 follow");
+    assert_eq!(told(kind, dir(&site[..1]), dir(&site)).await, "site/b.html added, 2 follow");
+    assert_eq!(told(kind, dir(&changed[1..]), dir(&changed[..1])).await, "site/a.html added, and 1 more, 2 follow");
 }
 
-#[tokio::test]
-async fn a_renamed_step_and_what_follows_a_changed_parent_are_told() {
-    let bed = Bed::new(States::Made);
+async fn what_follows_a_changed_parent_is_told(kind: Kind) {
+    let bed = Bed::new(kind);
     bed.apply(&Arc::new(base()), &Options::default()).await.unwrap();
     let mut renamed = base();
     renamed.nodes[0].args.insert("content".to_owned(), Value::Text("other".to_owned()));
@@ -85,7 +93,10 @@ async fn a_renamed_step_and_what_follows_a_changed_parent_are_told() {
     assert!(causes[0].contains("\"base\"") && causes[0].contains("\"other\""), "{causes:?}");
     // Its parent runs, and its own result differs each time: it follows, whatever its name.
     assert!(causes[1].contains("Follows"), "{causes:?}");
-    let bed = Bed::new(States::Content);
+}
+
+async fn a_renamed_step_is_told(kind: Kind) {
+    let bed = Bed::new(kind);
     bed.apply(&Arc::new(base()), &Options::default()).await.unwrap();
     let mut moved = base();
     moved.nodes.remove(3);
@@ -100,8 +111,8 @@ async fn a_renamed_step_and_what_follows_a_changed_parent_are_told() {
     assert_eq!(cause.to_string(), "was renamed from `i0/do \"s1\"`");
 }
 
-#[test]
-fn names_are_found_or_the_nearest_are_told() {
+/// No backend is asked.
+fn names_are_found_or_the_nearest_are_told(_: Kind) {
     let plan = base();
     let nodes = |name: &str| select(&plan, &[name.to_owned()]).unwrap().nodes.len();
     assert_eq!((nodes("a0"), nodes("i0"), nodes("i0/do \"s0\""), nodes("i0/from")), (4, 3, 2, 1));
@@ -110,9 +121,8 @@ fn names_are_found_or_the_nearest_are_told() {
     assert!(error.help().unwrap().starts_with("did you mean `a0`"), "{:?}", error.help());
 }
 
-#[tokio::test]
-async fn sources_are_locked_once_and_changed_by_update_only() {
-    let bed = Bed::new(States::Content);
+async fn sources_are_locked_once_and_changed_by_update_only(kind: Kind) {
+    let bed = Bed::new(kind);
     let mut lockfile = Lockfile::default();
     let unlocked = || {
         let mut plan = base();
