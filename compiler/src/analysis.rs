@@ -88,7 +88,7 @@ impl Memo {
         ask()?;
         let checked = checking::check_again(&modules, &names, world, &mut kept.items, cancelled).ok_or(Cancelled)?;
         found.extend(checked.diagnostics);
-        let found = driver::without_consequences(found, &modules);
+        let found = driver::without_consequences(without_lost(found, &modules), &modules, &names);
         let mut diagnostics = by_module(found, modules.all.len());
         ask()?;
         kept.later.look_at(&modules, &checked.program);
@@ -137,6 +137,17 @@ impl Kept {
 fn has_errors(diagnostics: &[Vec<Diagnostic>], module: ModuleId) -> bool {
     let of_module = diagnostics.get(module.0 as usize);
     of_module.is_some_and(|all| all.iter().any(|diagnostic| diagnostic.severity == Severity::Error))
+}
+
+/// Leaves out what is said of items that stand in no text any more, and what is told or mended there.
+fn without_lost(mut diagnostics: Vec<Diagnostic>, modules: &Modules) -> Vec<Diagnostic> {
+    let is_there = |at: &Location| !modules.is_lost(at.module, at.item);
+    diagnostics.retain(|diagnostic| is_there(&diagnostic.primary.at));
+    for diagnostic in &mut diagnostics {
+        diagnostic.secondary.retain(|label| is_there(&label.at));
+        diagnostic.fixes.retain(|fix| fix.edits.iter().all(|(at, _)| is_there(at)));
+    }
+    diagnostics
 }
 
 fn by_module(diagnostics: Vec<Diagnostic>, modules: usize) -> Vec<Vec<Diagnostic>> {
@@ -231,8 +242,9 @@ impl Analysis {
         self.0.indexes.get(id.module.0 as usize)?.get(id.item as usize)
     }
 
+    /// What stands in a module's text.
     pub(crate) fn tree(&self, path: &str) -> Option<&Arc<ast::Module>> {
         let id = self.module_id(path)?;
-        Some(&self.0.modules.all.get(id.0 as usize)?.tree)
+        Some(&self.0.modules.all.get(id.0 as usize)?.written)
     }
 }

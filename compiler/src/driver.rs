@@ -166,17 +166,32 @@ fn stages(world: &dyn World, entry: &str) -> Stages {
     let found = checking::check(&modules, &names, world, Extent::Used);
     diagnostics.extend(found.diagnostics);
     let program = found.program;
-    let diagnostics = without_consequences(diagnostics, &modules);
+    let diagnostics = without_consequences(diagnostics, &modules, &names);
     Stages { modules, program, names, diagnostics }
 }
 
 /// Leaves out what follows from errors of syntax, so that one cause gives one error: what comes behind one on its line,
 /// and names that only an item could have defined which nobody understands.
-pub(crate) fn without_consequences(diagnostics: Vec<Diagnostic>, modules: &Modules) -> Vec<Diagnostic> {
+pub(crate) fn without_consequences(
+    mut diagnostics: Vec<Diagnostic>,
+    modules: &Modules,
+    names: &Names,
+) -> Vec<Diagnostic> {
+    let is_unselected = |d: &Diagnostic| {
+        let source = modules.sources.modules().get(d.primary.at.module.0 as usize);
+        let word = source.and_then(|source| source.slice(&d.primary.at)).unwrap_or_default();
+        names.is_unselected(d.primary.at.module, word)
+    };
+    diagnostics.retain(|d| d.code != "IMG1004" || !is_unselected(d));
     let is_syntax = |diagnostic: &Diagnostic| diagnostic.code.starts_with("IMG0");
     // From the first error of a line to the end of that line.
     let mut broken: BTreeMap<(ModuleId, u32), usize> = BTreeMap::new();
     let mut lost: BTreeSet<(ModuleId, String)> = BTreeSet::new();
+    // What a text without an end has swallowed is no code: the items that such a text stands in, and where.
+    let endless = diagnostics.iter().filter(|d| d.code == "IMG0008");
+    let begin = |d: &Diagnostic| d.secondary.iter().map(|label| label.at.span.start).min();
+    let endless: BTreeMap<_, _> =
+        endless.filter_map(|d| Some(((d.primary.at.module, d.primary.at.item), begin(d)?))).collect();
     for at in diagnostics.iter().filter(|d| is_syntax(d)).map(|d| d.primary.at) {
         let place = modules.sources.place(&at);
         let first = broken.entry((at.module, place.line)).or_insert(place.start);
@@ -194,7 +209,9 @@ pub(crate) fn without_consequences(diagnostics: Vec<Diagnostic>, modules: &Modul
         let (module, place) = (d.primary.at.module, modules.sources.place(&d.primary.at));
         let behind = broken.get(&(module, place.line)).is_some_and(|first| *first < place.start);
         let word = place.text.get(place.start..place.end).unwrap_or_default();
-        behind || (d.code == "IMG1004" && lost.contains(&(module, word.to_owned())))
+        let at = d.primary.at;
+        let swallowed = endless.get(&(at.module, at.item)).is_some_and(|start| *start < at.span.start);
+        behind || swallowed || (d.code == "IMG1004" && lost.contains(&(module, word.to_owned())))
     };
     diagnostics.into_iter().filter(|d| is_syntax(d) || !follows(d)).collect()
 }

@@ -7,6 +7,7 @@ use imgc_plan::Digest;
 
 use crate::ast::{self, ImportFrom, ItemKind, TemplatePart};
 use crate::diagnostic::{Diagnostic, names};
+use crate::driver;
 use crate::names::item_name;
 use crate::paths::{self, PathFault};
 use crate::sources::Sources;
@@ -16,6 +17,7 @@ use crate::stdlib;
 use crate::world::World;
 
 mod files;
+mod lost;
 
 use files::File;
 pub(crate) use files::Files;
@@ -26,8 +28,13 @@ pub(crate) struct Module {
     pub(crate) id: ModuleId,
     /// Relative to the package; `std/apt.imgc` for the standard library.
     pub(crate) path: Arc<str>,
+    /// What stands in the text; behind it, in an editor, what a broken text has lost of its last good version.
     pub(crate) tree: Arc<ast::Module>,
-    /// Positions of the items by name; of two with one name the first.
+    /// What stands in the text.
+    pub(crate) written: Arc<ast::Module>,
+    /// Whether the text has an error of syntax.
+    pub(crate) is_broken: bool,
+    /// Positions of the items by name, as other modules see them; of two with one name the first.
     pub(crate) items: Arc<HashMap<Arc<str>, u32>>,
     /// The module that each import item names, by position of the item.
     pub(crate) imports: BTreeMap<u32, ModuleId>,
@@ -140,7 +147,7 @@ impl Loader<'_> {
         };
         self.by_path.insert(path.to_owned(), Progress::Open);
         let module = named.unwrap_or_else(|| self.next());
-        let mut file = if let Some(files) = &mut self.files {
+        let file = if let Some(files) = &mut self.files {
             files.parsed(path, text, module)
         } else {
             // An editor makes no plan.
@@ -149,9 +156,10 @@ impl Loader<'_> {
             }
             File::parse(Arc::from(path), text, module)
         };
-        self.modules.diagnostics.append(&mut file.diagnostics);
         let tree = file.tree.clone();
+        let said = file.diagnostics.clone();
         let id = self.add(named, file);
+        self.modules.diagnostics.extend(said);
         for (item, number) in tree.items.iter().zip(0..) {
             if let ItemKind::Import(import) = &item.kind
                 && let Some(target) = self.import(id, number, import)
@@ -169,7 +177,9 @@ impl Loader<'_> {
     fn add(&mut self, named: Option<ModuleId>, file: File) -> ModuleId {
         let id = named.unwrap_or_else(|| self.next());
         let path = file.source.path.clone();
-        let module = Module { id, path, tree: file.tree, items: file.items, imports: BTreeMap::new(), is_std: false };
+        let is_broken = driver::has_errors(&file.diagnostics);
+        let (tree, written, items) = (file.tree, file.written, file.items);
+        let module = Module { id, path, tree, written, is_broken, items, imports: BTreeMap::new(), is_std: false };
         if let Some(place) = self.modules.all.get_mut(id.0 as usize) {
             *place = module;
             self.modules.sources.replace(id, file.source);
@@ -212,6 +222,8 @@ impl Loader<'_> {
             id,
             path: module.source.path.clone(),
             items: module.items.clone(),
+            written: tree.clone(),
+            is_broken: false,
             tree,
             imports: BTreeMap::new(),
             is_std: true,
@@ -244,6 +256,22 @@ impl Loader<'_> {
             }
         }
         self.modules.diagnostics.extend(faults);
+    }
+}
+
+impl Modules {
+    /// Whether an item is one that a broken text has lost.
+    pub(crate) fn is_lost(&self, module: ModuleId, item: u32) -> bool {
+        let module = self.all.get(module.0 as usize);
+        module.is_some_and(|module| (item as usize) >= module.written.items.len())
+    }
+
+    /// Whether a module lacks a name perhaps only because it is broken: the word stands in it.
+    pub(crate) fn may_have_lost(&self, module: ModuleId, name: &str) -> bool {
+        let is_broken = self.all.get(module.0 as usize).is_some_and(|module| module.is_broken);
+        let text = self.sources.modules().get(module.0 as usize).map_or("", |source| &*source.text);
+        let mut words = text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric());
+        is_broken && words.any(|word| word == name)
     }
 }
 

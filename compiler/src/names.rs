@@ -1,6 +1,6 @@
 //! What the names of each module mean: its items, what it imports and the prelude.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ast::{self, Extern, Import, ImportFrom, ItemKind, Name};
@@ -43,6 +43,8 @@ pub(crate) struct Names {
     /// By module.
     scopes: Vec<Arc<Scope>>,
     prelude: BTreeMap<Arc<str>, Bound>,
+    /// Names that a module selects of another and that are not there: that was said, and what uses them is no error more.
+    unselected: BTreeSet<(ModuleId, Arc<str>)>,
 }
 
 /// The name that an item binds in its module; imports bind others.
@@ -76,7 +78,8 @@ pub(crate) fn resolve_again(modules: &Modules, before: &[Arc<Scope>]) -> (Names,
     let mut diagnostics = Vec::new();
     names.add_prelude(modules);
     for module in &modules.all {
-        let scope = names.scope(modules, module, &mut diagnostics);
+        let (scope, unselected) = names.scope(modules, module, &mut diagnostics);
+        names.unselected.extend(unselected.into_iter().map(|name| (module.id, name)));
         let known = before.get(module.id.0 as usize).filter(|before| ***before == scope);
         names.scopes.push(known.cloned().unwrap_or_else(|| Arc::new(scope)));
     }
@@ -134,8 +137,14 @@ impl Names {
         }
     }
 
-    fn scope(&self, modules: &Modules, module: &modules::Module, diagnostics: &mut Vec<Diagnostic>) -> Scope {
-        let mut scope = Scope::default();
+    /// The names that a module binds, and those that it selects elsewhere in vain.
+    fn scope(
+        &self,
+        modules: &Modules,
+        module: &modules::Module,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> (Scope, Vec<Arc<str>>) {
+        let (mut scope, mut unselected) = (Scope::default(), Vec::new());
         for (item, number) in module.tree.items.iter().zip(0..) {
             let bind = |scope: &mut Scope,
                         diagnostics: &mut Vec<Diagnostic>,
@@ -154,13 +163,14 @@ impl Names {
                 }
             };
             if let Some(name) = item_name(&item.kind) {
-                bind(
-                    &mut scope,
-                    diagnostics,
-                    name,
-                    Bound::Item(Ref { id: ItemId { module: module.id, item: number }, via: None }),
-                    false,
-                );
+                let bound = Bound::Item(Ref { id: ItemId { module: module.id, item: number }, via: None });
+                if modules.is_lost(module.id, number) && module.items.get(&name.text) == Some(&number) {
+                    // Known from a better version of the text, perhaps instead of what is half written there now.
+                    let at = modules::at(module.id, number, name.span);
+                    scope.own.insert(name.text.clone(), (bound, at));
+                } else {
+                    bind(&mut scope, diagnostics, name, bound, false);
+                }
             }
             if let ItemKind::Import(import) = &item.kind
                 && let Some(target) = module.imports.get(&number)
@@ -171,7 +181,10 @@ impl Names {
                     for name in selected {
                         match exported(modules, *target, name, modules::at(module.id, number, name.span)) {
                             Ok(id) => bind(&mut scope, diagnostics, name, Bound::Item(Ref { id, via }), is_std),
-                            Err(diagnostic) => diagnostics.push(*diagnostic),
+                            Err(diagnostic) => {
+                                unselected.push(name.text.clone());
+                                diagnostics.extend(diagnostic.map(|diagnostic| *diagnostic));
+                            }
                         }
                     }
                 }
@@ -184,12 +197,17 @@ impl Names {
                 }
             }
         }
-        scope
+        (scope, unselected)
+    }
+
+    /// Whether a module selects a name of another in vain.
+    pub(crate) fn is_unselected(&self, module: ModuleId, name: &str) -> bool {
+        self.unselected.contains(&(module, Arc::from(name)))
     }
 }
 
 /// The name that a whole module gets: its alias, else the last part of its path.
-fn import_name(import: &Import) -> Option<Name> {
+pub(crate) fn import_name(import: &Import) -> Option<Name> {
     if let Some(alias) = &import.alias {
         return Some(alias.clone());
     }
@@ -209,10 +227,13 @@ fn import_name(import: &Import) -> Option<Name> {
     }
 }
 
+/// Why a name of another module means nothing; nothing is said where that module is broken and may have had it.
+pub(crate) type NoExport = Option<Box<Diagnostic>>;
+
 /// An item that another module may use: exported, a param, an output, or of the standard library's externs.
-pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Location) -> Result<ItemId, Box<Diagnostic>> {
+pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Location) -> Result<ItemId, NoExport> {
     let Some(module) = modules.all.get(of.0 as usize) else {
-        return Err(Box::new(names::unknown_export(at, &name.text, "", None)));
+        return Err(Some(Box::new(names::unknown_export(at, &name.text, "", None))));
     };
     let is_open = |item: &ast::Item| {
         item.public.is_some() || matches!(item.kind, ItemKind::Param(_) | ItemKind::Output(_) | ItemKind::Extern(_))
@@ -224,9 +245,12 @@ pub(crate) fn exported(modules: &Modules, of: ModuleId, name: &Name, at: Locatio
             return Ok(ItemId { module: of, item: *number });
         }
         let place = modules::at(of, *number, item.span);
-        return Err(Box::new(names::not_exported(at, &name.text, place)));
+        return Err(Some(Box::new(names::not_exported(at, &name.text, place))));
     }
-    let open = module.tree.items.iter().filter(|item| is_open(item)).filter_map(|item| item_name(&item.kind));
+    if modules.may_have_lost(of, &name.text) {
+        return Err(None);
+    }
+    let open = module.written.items.iter().filter(|item| is_open(item)).filter_map(|item| item_name(&item.kind));
     let near = nearest(&name.text, open.map(|name| &*name.text));
-    Err(Box::new(names::unknown_export(at, &name.text, &module.path, near)))
+    Err(Some(Box::new(names::unknown_export(at, &name.text, &module.path, near))))
 }

@@ -2,9 +2,10 @@
 //!
 //! The only place that knows absolute offsets, lines and columns.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::span::{Location, ModuleId};
+use crate::span::{Location, ModuleId, Span};
 
 /// The modules of one compilation, by [`ModuleId`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Source {
     starts: Arc<[u32]>,
     /// The offset of each line.
     lines: Arc<[u32]>,
+    /// Of the last items, which the text has lost: how they were written, unless that still stands where they begin.
+    lost: Arc<[Option<Arc<str>>]>,
 }
 
 /// A place as people see it.
@@ -45,17 +48,37 @@ pub struct Place {
 impl Source {
     /// A module whose items begin at `starts`.
     pub fn new(path: Arc<str>, text: Arc<str>, starts: &[u32]) -> Self {
+        Self::with_lost(path, text, starts, Vec::new())
+    }
+
+    /// A module whose last items are not understood any more.
+    pub(crate) fn with_lost(path: Arc<str>, text: Arc<str>, starts: &[u32], lost: Vec<Option<Arc<str>>>) -> Self {
         let breaks = text.bytes().zip(1_u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
         let lines = std::iter::once(0).chain(breaks).collect();
-        Self { path, text, starts: starts.into(), lines }
+        Self { path, text, starts: starts.into(), lines, lost: lost.into() }
     }
-}
 
-impl Source {
+    /// How an item was written that is not in the text any more.
+    fn lost(&self, item: u32) -> Option<&Arc<str>> {
+        let first = self.starts.len().checked_sub(self.lost.len())?;
+        self.lost.get((item as usize).checked_sub(first)?)?.as_ref()
+    }
+
     /// The bytes of a location.
     pub(crate) fn slice(&self, at: &Location) -> Option<&str> {
+        if let Some(text) = self.lost(at.item) {
+            return text.get(at.span.start as usize..at.span.end as usize);
+        }
         let item = *self.starts.get(at.item as usize)? as usize;
         self.text.get(item + at.span.start as usize..item + at.span.end as usize)
+    }
+
+    /// Where a location is, as far as it fits the text; what is not there any more is an empty range where it was.
+    pub(crate) fn range(&self, at: &Location) -> Range<usize> {
+        let item = self.starts.get(at.item as usize).map_or(0, |start| *start as usize);
+        let span = if self.lost(at.item).is_some() { Span::default() } else { at.span };
+        let start = floor_char(&self.text, item + span.start as usize);
+        start..floor_char(&self.text, item + span.end as usize).max(start)
     }
 }
 
@@ -89,9 +112,7 @@ impl Sources {
             let nowhere: Arc<str> = Arc::from("");
             return Place { path: nowhere.clone(), text: nowhere, start: 0, end: 0, line: 1, column: 1 };
         };
-        let item = source.starts.get(at.item as usize).map_or(0, |start| *start as usize);
-        let start = floor_char(&source.text, item + at.span.start as usize);
-        let end = floor_char(&source.text, item + at.span.end as usize).max(start);
+        let Range { start, end } = source.range(at);
         let line = source.lines.partition_point(|begin| *begin as usize <= start);
         let begin = source.lines.get(line.saturating_sub(1)).map_or(0, |begin| *begin as usize);
         let column = source.text.get(begin..start).map_or(0, |before| before.chars().count());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::ast::{self, Name};
 use crate::core::Item;
 use crate::diagnostic::Diagnostic;
-use crate::names::{self, Scope};
+use crate::names::{self, NoExport, Scope};
 use crate::span::{Location, ModuleId, Span};
 use crate::types::ItemId;
 use crate::world::{Found, WorldError};
@@ -26,7 +26,7 @@ enum Ask {
     /// What an item is called and where.
     Name(ItemId, Arc<str>, Location),
     /// What a name of another module means.
-    Export(ModuleId, Name, Location, Result<ItemId, Box<Diagnostic>>),
+    Export(ModuleId, Name, Location, Result<ItemId, NoExport>),
     /// What stands at a path.
     Path(String, Result<Found, WorldError>),
     /// How a part of the item is written.
@@ -151,7 +151,7 @@ impl Checker<'_> {
     }
 
     /// What a name of another module means.
-    pub(super) fn exported(&mut self, module: ModuleId, name: &Name, at: Location) -> Result<ItemId, Box<Diagnostic>> {
+    pub(super) fn exported(&mut self, module: ModuleId, name: &Name, at: Location) -> Result<ItemId, NoExport> {
         let found = names::exported(self.modules, module, name, at);
         self.note(None, || Ask::Export(module, name.clone(), at, found.clone()));
         found

@@ -77,7 +77,9 @@ impl Body<'_, '_> {
                         Some(id)
                     }
                     Err(diagnostic) => {
-                        self.report(*diagnostic);
+                        if let Some(diagnostic) = diagnostic {
+                            self.report(*diagnostic);
+                        }
                         None
                     }
                 }

@@ -153,7 +153,7 @@ fn marked(view: &View<'_>, module: &Module, text: &str, at: usize, more: &str) -
 
 /// The item of the analysed module that begins where one of the changed text does.
 fn same_item(module: &Module, start: u32) -> ItemId {
-    let exact = module.tree.starts.iter().position(|other| *other == start);
+    let exact = module.written.starts.iter().position(|other| *other == start);
     let number = exact.and_then(|number| u32::try_from(number).ok());
     let first = ItemId { module: module.id, item: number.unwrap_or(0) };
     if number.is_some() { first } else { item_at(module, start as usize).map_or(first, |(id, _)| id) }

@@ -74,6 +74,14 @@ fn subject(view: &View<'_>, path: &str, offset: usize) -> Result<(ItemId, Use), 
     if view.module(owner).is_some_and(|module| module.is_std) {
         return Err(format!("`{name}` belongs to the standard library"));
     }
+    if let Target::Item(of) = &found.target
+        && view.modules.is_lost(of.module, of.item)
+    {
+        return Err(format!(
+            "`{name}` is defined where `{}` has an error of syntax: mend that first",
+            view.path(owner)
+        ));
+    }
     if name.starts_with('"') {
         return Err("the path of a file is changed where the file is".to_owned());
     }

@@ -92,9 +92,8 @@ impl<'a> View<'a> {
 
     /// A part of an item in its module's text.
     pub(super) fn range(&self, id: ItemId, span: Span) -> Range<usize> {
-        let start = self.module(id.module).and_then(|module| module.tree.starts.get(id.item as usize));
-        let start = start.map_or(0, |start| *start as usize);
-        start + span.start as usize..start + span.end as usize
+        let source = self.modules.sources.modules().get(id.module.0 as usize);
+        source.map_or(0..0, |source| source.range(&crate::modules::at(id.module, id.item, span)))
     }
 
     pub(super) fn place(&self, id: ItemId, span: Span) -> Place {
@@ -103,7 +102,8 @@ impl<'a> View<'a> {
 
     /// The source text of a part of an item.
     pub(super) fn slice(&self, id: ItemId, span: Span) -> &'a str {
-        self.text(id.module).get(self.range(id, span)).unwrap_or_default()
+        let source = self.modules.sources.modules().get(id.module.0 as usize);
+        source.and_then(|source| source.slice(&crate::modules::at(id.module, id.item, span))).unwrap_or_default()
     }
 
     /// The source text of a part on one line, without comments.
@@ -147,14 +147,19 @@ impl<'a> View<'a> {
 /// The item that an offset is in, or that ends right before it, with the offset in it.
 pub(super) fn item_at(module: &Module, offset: usize) -> Option<(ItemId, u32)> {
     let offset = u32::try_from(offset).ok()?;
-    let after = module.tree.starts.partition_point(|start| *start <= offset);
+    let after = module.written.starts.partition_point(|start| *start <= offset);
     let item = u32::try_from(after.checked_sub(1)?).ok()?;
-    let start = module.tree.starts.get(item as usize)?;
+    let start = module.written.starts.get(item as usize)?;
     Some((ItemId { module: module.id, item }, offset - start))
 }
 
-/// Every item of a module.
+/// Every item that stands in a module's text.
 pub(super) fn items(module: &Module) -> impl Iterator<Item = (ItemId, &Arc<ast::Item>)> {
+    known_items(module).take(module.written.items.len())
+}
+
+/// Every item of a module, also those that its broken text has lost.
+pub(super) fn known_items(module: &Module) -> impl Iterator<Item = (ItemId, &Arc<ast::Item>)> {
     let id = module.id;
     module.tree.items.iter().zip(0_u32..).map(move |(item, number)| (ItemId { module: id, item: number }, item))
 }

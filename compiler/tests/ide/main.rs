@@ -73,6 +73,8 @@ impl Package {
     fn analysis(&self) -> Analysis {
         let entries: Vec<String> =
             self.world.files.keys().filter(|path| path.strip_suffix(".imgc").is_some()).cloned().collect();
+        // Other packages have files of the same name: what was kept of them is forgotten, but not the standard library.
+        MEMO.analyse(&self.world, &[], &|| false).unwrap();
         MEMO.analyse(&self.world, &entries, &|| false).unwrap()
     }
 

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and says how much it tried"
 )]
 
+mod broken;
 mod edits;
 mod large;
 #[path = "../it/random.rs"]

@@ -6,7 +6,7 @@ use crate::types::Pattern;
 
 use super::super::CompletionKind;
 use super::super::describe::{self, Described};
-use super::super::view::{View, items};
+use super::super::view::{View, known_items};
 use super::super::walk::{Declared, Wanted};
 use super::collect::{Collector, Rank};
 
@@ -101,7 +101,7 @@ pub(super) fn recipes(all: &mut Collector<'_, '_>, platforms: Option<&[Pattern]>
 pub(super) fn exported(all: &mut Collector<'_, '_>, module: ModuleId, wanted: Wanted, platforms: Option<&[Pattern]>) {
     let view = all.view;
     let Some(module) = view.module(module) else { return };
-    for (id, item) in items(module) {
+    for (id, item) in known_items(module) {
         let Some(name) = view.name_of(id) else { continue };
         let (fits, legal) = match (&item.kind, wanted) {
             (ItemKind::Recipe { on, .. }, Wanted::Recipe) => (true, is_legal(on, platforms)),

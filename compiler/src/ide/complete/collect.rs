@@ -11,7 +11,7 @@ use crate::span::ModuleId;
 use crate::types::ItemId;
 
 use super::super::describe::{self, Described};
-use super::super::view::{View, items};
+use super::super::view::{View, known_items};
 use super::super::walk::{Declared, declared_of};
 use super::super::{Completion, CompletionKind, TextEdit, actions};
 
@@ -86,7 +86,7 @@ impl<'v, 'a> Collector<'v, 'a> {
         for module in &self.view.modules.all {
             let is_own = module.id == self.module.id;
             let access = self.access(module.id);
-            for (id, item) in items(module) {
+            for (id, item) in known_items(module) {
                 if !is(&item.kind) || !(is_own || View::is_open(item)) {
                     continue;
                 }
