@@ -14,6 +14,7 @@ mod artifacts;
 #[path = "../e2e/bed.rs"]
 mod bed;
 mod breaking;
+mod clones;
 mod downloads;
 mod failing;
 mod guests;

@@ -1,4 +1,4 @@
-//! Layers: resumed, booted, cloned, shipped, and what a killed imgc leaves.
+//! Layers: resumed, booted, and what a killed imgc leaves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +56,7 @@ output kept = four
 }
 
 /// Text that no other run has: the store outlives a run.
-fn unlike_any_other() -> String {
+pub(crate) fn unlike_any_other() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
     format!("{}-{}", now.as_millis(), std::process::id())
 }
@@ -98,19 +98,6 @@ fn machine_an_edited_step_goes_on_from_the_running_guest() {
     assert_eq!(said(&cold, "process="), "gone");
     assert_eq!(said(&cold, "further="), said(&first, "further="), "what is on the further disk is lost");
     assert_eq!(said(&cold, "tree="), said(&edited, "tree="), "--cold gives another file tree");
-}
-
-#[test]
-#[ignore = "takes minutes of emulation: make test-long"]
-fn machine_clones_share_their_memory_and_the_shipped_disk_boots() {
-    if skipped() {
-        return;
-    }
-    let run = unlike_any_other();
-    let place = Place::new(&four_steps(&run, "first"));
-    place.apply(&[]);
-    clones_share_their_memory(&place, &run);
-    the_shipped_disk_boots(&place, &run);
 }
 
 /// `restart` and `wait` on a guest that was resumed: another boot, the same disk, and the agent is there again.
@@ -188,102 +175,4 @@ fn a_killed_imgc_leaves_no_guest(place: &Place, run: &str) {
     within(Duration::from_secs(20), "the guest is gone", || place.running().is_empty().then_some(()));
     let again = place.apply(&[]);
     assert!(again.contains("slow-began") && !again.contains("started anew"), "{again}");
-}
-
-/// Eight clones of one layer at once take little more memory than they write to, and are told apart.
-fn clones_share_their_memory(place: &Place, run: &str) {
-    let clones = "image clone for n in [1, 2, 3, 4, 5, 6, 7, 8] { from = four\n  sh \"who\" {\n    \
-                  script = \"echo uuid=\\{n}=$(cat /proc/sys/kernel/random/uuid); sleep 40\"\n    }\n}\n\
-                  output clones = clone\n";
-    place.write(&format!("{}{clones}", four_steps(run, "edited")));
-    let before = memory_parts(place);
-    let mut imgc = place.bed.imgc(&["apply", "-j", "16", place.package.to_str().expect("UTF-8")]);
-    let mut child = Running(imgc.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgc"));
-    within(Duration::from_secs(300), "eight guests run", || (place.running().len() == 8).then_some(()));
-    std::thread::sleep(Duration::from_secs(15));
-    let guests = place.running();
-    let sizes: Vec<u64> = guests.iter().map(|pid| pss(*pid)).collect();
-    let ports: BTreeSet<String> = guests.iter().flat_map(|pid| listening(*pid)).collect();
-    let status = child.0.wait().expect("its end");
-    assert!(status.success(), "{status}");
-    assert_eq!(guests.len(), 8, "a clone ended early");
-    let sum: u64 = sizes.iter().sum();
-    println!("eight clones of 512 MiB: PSS {} MiB in all: {sizes:?} KiB", sum >> 10);
-    assert!(sum <= 3 << 20, "eight clones take {} MiB: {sizes:?} KiB", sum >> 10);
-    assert_eq!(ports.len(), 8, "clones share a port: {ports:?}");
-    for (part, digest) in before {
-        if part.exists() {
-            assert_eq!(must(Command::new("sha256sum").arg(&part)), digest, "a layer's memory was written to");
-        }
-    }
-}
-
-/// The memory parts of the store with the digests of their RAM.
-fn memory_parts(place: &Place) -> Vec<(PathBuf, String)> {
-    let parts = fs::read_dir(place.bed.path("cache").join("memory")).expect("parts").flatten();
-    let rams = parts.map(|part| part.path().join("ram")).filter(|ram| ram.exists());
-    rams.map(|ram| (ram.clone(), must(Command::new("sha256sum").arg(&ram)))).collect()
-}
-
-/// The proportional memory of a process in KiB.
-fn pss(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
-}
-
-/// The TCP sockets on which a process listens, as `/proc/net/tcp` names their addresses.
-fn listening(pid: u32) -> Vec<String> {
-    let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let sockets: Vec<String> = fds
-        .filter_map(|fd| {
-            fs::read_link(fd.path()).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)
-        })
-        .collect();
-    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let rows = table.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (address, state, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
-        (*state == "0A" && sockets.iter().any(|socket| socket == inode)).then(|| (*address).to_owned())
-    });
-    rows.collect()
-}
-
-/// What leaves: sound, without what belongs to the build, and bootable by QEMU alone.
-fn the_shipped_disk_boots(place: &Place, run: &str) {
-    place.write(&format!(
-        "{}output shipped = disk.convert(four, format: qcow2)\noutput other = disk.convert(four, format: vmdk)\n",
-        four_steps(run, "edited")
-    ));
-    place.apply(&[]);
-    let disk = place.package.join("out/shipped.qcow2");
-    must(Command::new("qemu-img").args(["check", "-q"]).arg(&disk));
-    let info = must(Command::new("qemu-img").args(["info", "--output=json"]).arg(&disk));
-    let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
-    assert!(info["backing-filename"].is_null(), "{info}");
-    let vmdk = must(Command::new("qemu-img").arg("info").arg(place.package.join("out/other.vmdk")));
-    assert!(vmdk.contains("file format: vmdk"), "{vmdk}");
-    let dir = place.bed.path("shipped");
-    fs::create_dir_all(&dir).expect("folder");
-    let raw = dir.join("disk.raw");
-    must(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&disk).arg(&raw));
-    let root = root_partition(&raw);
-    must(Command::new("e2fsck").args(["-f", "-n"]).arg(&root));
-    let ls = |folder: &str| {
-        must(Command::new("debugfs").args(["-R", &format!("ls -p {folder}")]).arg(&root).stderr(Stdio::null()))
-    };
-    assert!(!ls("/etc/ssh").contains("ssh_host_"), "host keys are shipped");
-    assert!(!ls("/run").contains("imgc"), "the agent is shipped");
-    assert!(ls("/root").contains("/four/"));
-    let serial = dir.join("serial.log");
-    let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-M", "q35", "-m", "512", "-display", "none", "-snapshot", "-serial"]);
-    command.arg(format!("file:{}", serial.display()));
-    command.args(["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd", "-drive"]);
-    command.arg(format!("file={},format=qcow2,if=virtio", disk.display()));
-    let _guest = Running(command.stdin(Stdio::null()).spawn().expect("QEMU"));
-    within(Duration::from_secs(600), "the shipped disk boots", || {
-        let text = fs::read(&serial).unwrap_or_default();
-        String::from_utf8_lossy(&text).contains("login:").then_some(())
-    });
 }

@@ -106,6 +106,15 @@ pub(crate) fn loose(tree: &FileTree, machine: &Machine) -> Result<BTreeMap<&'sta
     Ok(files)
 }
 
+/// The paths of the files that [`loose`] is made of; of all others neither content nor presence counts.
+pub(crate) fn sources(tree: &FileTree, machine: &Machine) -> Result<Vec<TreePath>, DiskError> {
+    let kernel = Kernel::newest(tree).ok_or(DiskError::NoKernel { package: machine.kernel_package })?;
+    let line = tree_path(COMMAND_LINE);
+    let line = tree.resolve(&line).map(|(path, _)| path.clone());
+    let boot = std::iter::once(kernel.image.0).chain(kernel.initrd.map(|(path, _)| path));
+    Ok(boot.cloned().chain(line).collect())
+}
+
 /// What the image asks to be passed to its kernel, in the file that systemd's `kernel-install` reads, too.
 ///
 /// How the root is found is not the image's to say: it cannot know its own disk.

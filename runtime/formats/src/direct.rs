@@ -13,7 +13,7 @@ use imgc_store::{Entry, EntryKind, Manifest, TreePath};
 use crate::boot::{self, Machine, tree_path};
 use crate::disk::DiskError;
 use crate::tar::{PackError, PackOptions, pack_with};
-use crate::tree::{Content, FileTree};
+use crate::tree::{Content, FileTree, Node, NodeKind};
 
 /// Why there is no archive.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,28 @@ pub fn write(tree: &FileTree, platform: &Platform, epoch: i64, out: &Path) -> Re
     let mut archive = io::BufWriter::new(File::create(out).map_err(io)?);
     pack_with(&manifest, &mut open, &mut archive, &PackOptions::default())?;
     archive.flush().map_err(io)
+}
+
+/// The files that the archive is made of, among those that are in `/boot` and `/etc/kernel`, by their paths without a `/`
+/// at the beginning: for an image whose files are read one at a time.
+///
+/// # Errors
+/// [`DirectError::Disk`] where no kernel is among them.
+pub fn sources(names: &[String], platform: &Platform) -> Result<Vec<String>, DirectError> {
+    let tree = tree(names.iter().map(|name| (name.clone(), Content::Bytes(Vec::new()))), 0)?;
+    let paths = boot::sources(&tree, Machine::of(platform)?)?;
+    Ok(paths.iter().map(crate::tree::show).collect())
+}
+
+/// A tree of just these files.
+///
+/// # Errors
+/// [`DirectError::Disk`] where they make no tree.
+pub fn tree(files: impl IntoIterator<Item = (String, Content)>, epoch: i64) -> Result<FileTree, DirectError> {
+    let file =
+        |(name, content): (String, Content)| (tree_path(&name), Node::of_root(NodeKind::File(content), 0o644, epoch));
+    let nodes = files.into_iter().map(file).collect();
+    Ok(FileTree::new(nodes, epoch).map_err(DiskError::Tree)?)
 }
 
 fn by_path<'a>(files: &'a BTreeMap<&'static str, Content>, path: &TreePath) -> Option<&'a Content> {

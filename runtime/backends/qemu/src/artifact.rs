@@ -1,4 +1,5 @@
-//! `disk.convert`: disks in the formats that others read, from images of this backend and from disks of any.
+//! `disk.convert`: disks in the formats that others read, from images of this backend and from disks of any. And the
+//! kernel of a machine without its disk.
 
 use std::sync::Arc;
 
@@ -12,7 +13,10 @@ use crate::command::Image;
 use crate::detail::Detail;
 use crate::further::first_disk;
 use crate::record::{Firmware, Machine};
-use crate::{errors, images, ship};
+use crate::{direct, errors, images, ship};
+
+/// What leaves of a machine for hypervisors that load a kernel themselves.
+pub(crate) const DIRECT: &str = "disk.kernel_and_initrd";
 
 /// The arguments of `disk.convert`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +35,9 @@ pub(crate) async fn make(
     inputs: &[ArtifactInput],
     cx: &Cx,
 ) -> Result<Artifact, BackendError> {
+    if node.kind == DIRECT {
+        return kernel(store, node, inputs, cx).await;
+    }
     if node.kind != "disk.convert" {
         return Err(BackendError::Internal { message: format!("no artifact of the kind `{}`", node.kind) });
     }
@@ -62,6 +69,23 @@ pub(crate) async fn make(
         }
         _ => Err(BackendError::Internal { message: format!("{} is made of one disk", node.address) }),
     }
+}
+
+async fn kernel(store: &Arc<Store>, node: &Node, inputs: &[ArtifactInput], cx: &Cx) -> Result<Artifact, BackendError> {
+    let [ArtifactInput::Layer(layer)] = inputs else {
+        return Err(BackendError::Internal { message: format!("{} is made of one image", node.address) });
+    };
+    let (platform, image, machine) = (node.platform.clone(), node.address.0.clone(), Detail::of(layer).machine);
+    let spec = MachineSpec { platform, image, machine, shipped: false };
+    if spec.machine.is_null() {
+        return Err(BackendError::Program {
+            message: format!("`{}` is of an image that nothing ran in: its guest was never started", node.address),
+            help: Some("give the image a step, or take the kernel from what its disk was made of".to_owned()),
+        });
+    }
+    let scratch = store.scratch("kernel").map_err(errors::store)?;
+    direct::write(store, layer, &spec, scratch.path(), &scratch.path().join("disk"), cx).await?;
+    keep(store, scratch, vec![direct::USAGE.to_owned()]).await
 }
 
 async fn keep(store: &Arc<Store>, scratch: Scratch, usage: Vec<String>) -> Result<Artifact, BackendError> {

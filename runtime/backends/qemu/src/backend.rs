@@ -13,7 +13,7 @@ use imgc_store::Store;
 use crate::host::{self, Host};
 use crate::machine::QemuMachine;
 use crate::record::Machine;
-use crate::{artifact, errors, memory, park, ship, source};
+use crate::{artifact, direct, errors, memory, park, ship, source};
 
 /// The backend's name in plans and layers.
 pub(crate) const NAME: &str = "qemu";
@@ -47,6 +47,7 @@ impl Qemu {
                 serde_json::json!({"image": "https://example.org/disk.qcow2"}),
             ),
             Shape::of::<artifact::ConvertArgs>("disk.convert", 1, serde_json::json!({"of": 0, "format": "raw"})),
+            Shape::of::<direct::DirectArgs>(artifact::DIRECT, 1, serde_json::json!({"of": 0})),
         ]
     }
 }
@@ -65,7 +66,7 @@ fn offers() -> Offers {
         backend: NAME,
         sources: vec![first("qemu.disk")],
         steps: imgc_guest::shapes().iter().map(|shape| Kind { name: shape.kind, revision: shape.revision }).collect(),
-        artifacts: vec![first("disk.convert")],
+        artifacts: vec![first("disk.convert"), first(artifact::DIRECT)],
         needs: vec![
             need("qemu-img", "disks of virtual machines", "qemu-utils", &["qemu.disk", "disk.convert"]),
             need("qemu-system-x86_64", "virtual machines", "qemu-system-x86", &[]),

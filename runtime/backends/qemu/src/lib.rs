@@ -8,6 +8,7 @@ mod artifact;
 mod backend;
 mod command;
 mod detail;
+mod direct;
 mod download;
 mod errors;
 mod failure;

@@ -134,6 +134,22 @@ impl Link {
         self.forget_lost(exit)
     }
 
+    /// Reads a file of the guest; its size.
+    pub(crate) async fn get(
+        &mut self,
+        path: &str,
+        to: &mut (dyn tokio::io::AsyncWrite + Unpin + Send),
+        cx: &Cx,
+    ) -> Result<u64, BackendError> {
+        let client = self.client.as_mut().ok_or_else(no_agent)?;
+        let got = tokio::select! {
+            got = client.get(path, to, cx) => got,
+            _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
+            () = failure::stopped(&self.dir, self.moment.from) => Err(halted()),
+        };
+        self.forget_lost(got)
+    }
+
     /// A client that lost its agent, or was given up in the midst of something, is of no more use.
     fn forget_lost<T>(&mut self, result: Result<T, BackendError>) -> Result<T, BackendError> {
         if matches!(result, Err(BackendError::Disconnected { .. } | BackendError::Environment { .. })) {

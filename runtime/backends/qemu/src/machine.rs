@@ -68,16 +68,23 @@ impl QemuMachine {
         let shape = Shape::new(&spec.machine, &spec.platform, store, cx).await?;
         let detail = Detail { machine: spec.machine.clone(), ..Detail::of(on) };
         let opening = Opening { store, shape, image: &spec.image, on, detail, cx };
+        let mut begun = Instant::now();
         let why = match opening.part() {
             Ok(Some(part)) => match opening.resume(&part).await {
-                Ok(machine) => return Ok((machine, CameUp::Resumed)),
+                Ok(machine) => {
+                    tracing::info!(ms = begun.elapsed().as_millis(), "a resumed guest answers");
+                    return Ok((machine, CameUp::Resumed));
+                }
                 Err(BackendError::Interrupted) => return Err(BackendError::Interrupted),
                 Err(error) => Some(format!("it could not be resumed: {error}")),
             },
             Ok(None) => None,
             Err(why) => Some(why),
         };
-        Ok((opening.boot().await?, CameUp::Started { why }))
+        begun = Instant::now();
+        let machine = opening.boot().await?;
+        tracing::info!(ms = begun.elapsed().as_millis(), "a booted guest answers");
+        Ok((machine, CameUp::Started { why }))
     }
 
     /// Ends the guest by its own means, so that its disk can be shipped, and returns the images of that disk.
@@ -86,6 +93,12 @@ impl QemuMachine {
         ship::clean(&mut self.link, cx).await?;
         ship::power_off(&mut self.link, cx).await?;
         Ok((self.chain, self.scratch))
+    }
+
+    /// The way to the guest, where it came up.
+    pub(crate) fn link(&mut self) -> Result<&mut Link, BackendError> {
+        self.failed.take().map_or(Ok(()), Err)?;
+        Ok(&mut self.link)
     }
 
     async fn keep(&mut self, step: &Fingerprint, cx: &Cx) -> Result<Layer, BackendError> {

@@ -136,21 +136,20 @@ pub(crate) async fn power_off(link: &mut Link, cx: &Cx) -> Result<(), BackendErr
 }
 
 async fn run(link: &mut Link, script: &str, limit: Duration, cx: &Cx) -> Result<Exit, BackendError> {
-    let interpreter = vec!["/bin/sh".to_owned()];
-    let exec = Exec {
-        program: Program::Script { interpreter, text: script.to_owned() },
-        env: BTreeMap::new(),
-        user: "root".to_owned(),
-        workdir: "/".to_owned(),
-        network: true,
-        timeout: Some(limit),
-    };
+    let program = Program::Script { interpreter: vec!["/bin/sh".to_owned()], text: script.to_owned() };
+    let exec = Exec { timeout: Some(limit), ..by_root(program) };
     let output = |stream: Stream, bytes: &[u8]| {
         if let Some(node) = cx.node {
             cx.events.send(imgc_backend::Event::Output { node, stream, bytes: bytes.to_owned() });
         }
     };
     link.exec(&exec, &output, cx).await
+}
+
+/// Something that is no step, run by root.
+pub(crate) fn by_root(program: Program) -> Exec {
+    let (user, workdir) = ("root".to_owned(), "/".to_owned());
+    Exec { program, env: BTreeMap::new(), user, workdir, network: true, timeout: Some(Duration::from_secs(60)) }
 }
 
 /// The images of a machine that was shut down, as a layer on the one it stood on.
