@@ -1,7 +1,8 @@
 //! Virtual machines beside Packer, in one run: the same disk, the same three shell steps with an `apt-get install`.
 //!
-//! `make bench-machines` prints two tables. Both sides emulate where there is no KVM; each figure is one run, as one of
-//! Packer's takes minutes. Absolute times belong to the machine, ratios are what to read.
+//! `make bench-machines` prints two tables, row by row. Both sides emulate where there is no KVM; each figure is one run, as
+//! one of Packer's takes minutes. Absolute times belong to the machine, ratios are what to read. An argument chooses rows
+//! by a part of their name. A row that fails says why, and the others go on.
 
 #![expect(
     clippy::expect_used,
@@ -58,19 +59,22 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
-    let bench = Bench::new();
-    bench.beside_packer();
-    bench.by_memory();
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let bench = Bench::new(wanted);
+    let failed = bench.beside_packer() + bench.by_memory();
+    assert_eq!(failed, 0, "rows failed");
 }
 
 struct Bench {
+    /// Parts of the names of rows; none: all rows.
+    wanted: Vec<String>,
     dir: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(wanted: Vec<String>) -> Self {
         let dir = tempfile::Builder::new().prefix("imgc-bench-").tempdir_in("/var/tmp").expect("a folder in /var/tmp");
-        let bench = Self { dir };
+        let bench = Self { wanted, dir };
         let key = bench.path("key");
         must(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f"]).arg(&key));
         let public = fs::read_to_string(bench.path("key.pub")).expect("key");
@@ -123,35 +127,53 @@ impl Bench {
         self.write(package, &program.replace("output vm = vm", "output kept = vm"));
     }
 
-    fn beside_packer(&self) {
-        println!("| what | imgc | with the disk | `--cold` | Packer | Packer ÷ imgc | Packer ÷ with the disk |");
-        println!("|---|---|---|---|---|---|---|");
-        for Edit { what, first, last } in EDITS {
-            let steps = steps(first, last);
-            let packer = self.packer(&steps);
-            self.program("steps", "512MiB", &steps, false);
-            let ours = must(&mut self.apply("steps", &[]));
-            self.program("steps", "512MiB", &steps, true);
-            let shipped = ours + must(&mut self.apply("steps", &[]));
-            self.program("steps", "512MiB", &steps, false);
-            // What ran just now, from its disk alone.
-            let again: &[&str] = match what {
-                "the last step changed" => &["--cold", "--rerun", "vm/sh \"2\""],
-                "the first of three changed" => &["--cold", "--rerun", "vm/sh \"0\""],
-                _ => &[],
-            };
-            let cold = (!again.is_empty()).then(|| must(&mut self.apply("steps", again)));
-            let ratio = |time: Duration| packer.as_secs_f64() / time.as_secs_f64();
-            println!(
-                "| {what} | {} | {} | {} | {} | {:.1} | {:.1} |",
-                show(ours),
-                show(shipped),
-                cold.map_or_else(|| "–".to_owned(), show),
-                show(packer),
-                ratio(ours),
-                ratio(shipped)
-            );
+    /// Prints a row, or why there is none; whether it failed.
+    fn row(&self, name: &str, cells: impl FnOnce() -> Vec<String>) -> usize {
+        if !self.wanted.is_empty() && !self.wanted.iter().any(|part| name.contains(part.as_str())) {
+            return 0;
         }
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(cells));
+        let failed = usize::from(made.is_err());
+        // What it was is on the standard error.
+        println!("| {name} | {} |", made.unwrap_or_else(|_| vec!["failed".to_owned()]).join(" | "));
+        failed
+    }
+
+    /// How many rows failed.
+    fn beside_packer(&self) -> usize {
+        println!(
+            "| what | imgc | with the disk | `--cold` | cold ÷ imgc | Packer | Packer ÷ imgc | Packer ÷ with the disk |"
+        );
+        println!("|---|---|---|---|---|---|---|---|");
+        EDITS.iter().map(|edit| self.row(edit.what, || self.edited(edit))).sum()
+    }
+
+    fn edited(&self, Edit { what, first, last }: &Edit) -> Vec<String> {
+        let steps = steps(first, last);
+        self.program("steps", "512MiB", &steps, false);
+        let ours = must(&mut self.apply("steps", &[]));
+        self.program("steps", "512MiB", &steps, true);
+        let shipped = ours + must(&mut self.apply("steps", &[]));
+        self.program("steps", "512MiB", &steps, false);
+        // What ran just now, from its disk alone.
+        let again: &[&str] = match *what {
+            "the last step changed" => &["--cold", "--rerun", "vm/sh \"2\""],
+            "the first of three changed" => &["--cold", "--rerun", "vm/sh \"0\""],
+            _ => &[],
+        };
+        let cold = (!again.is_empty()).then(|| must(&mut self.apply("steps", again)));
+        let packer = self.packer(&steps);
+        let times = |of: Duration, by: Duration| format!("{:.1}", of.as_secs_f64() / by.as_secs_f64());
+        let none = || "–".to_owned();
+        vec![
+            show(ours),
+            show(shipped),
+            cold.map_or_else(none, show),
+            cold.map_or_else(none, |cold| times(cold, ours)),
+            show(packer),
+            times(packer, ours),
+            times(packer, shipped),
+        ]
     }
 
     /// One build by Packer: it has no cache, so each takes the same.
@@ -178,35 +200,46 @@ impl Bench {
         must(packer.env("CHECKPOINT_DISABLE", "1"))
     }
 
-    /// What a step costs beyond its work, and what it keeps, by the memory of its machine.
-    fn by_memory(&self) {
+    /// What a step costs beyond its work, and what it keeps, by the memory of its machine; how many rows failed.
+    fn by_memory(&self) -> usize {
         println!(
-            "\n| memory | boot to an answered command | resume to an answered command | boot ÷ resume | disk a step | memory a step |"
+            "\n| memory | boot to an answered command | resume to an answered command | boot ÷ resume | pause a step | time to the \
+             next step | the same step, `--cold` ÷ resumed | disk a step | memory a step |"
         );
-        println!("|---|---|---|---|---|---|");
-        for memory in ["512MiB", "2GiB"] {
-            let package = format!("memory-{memory}");
-            let one = ["echo one >/root/one".to_owned()];
-            self.program(&package, memory, &one, false);
-            let boot = must(&mut self.apply(&package, &[]));
-            let shell = |bench: &Self| {
-                let mut shell = bench.imgc(&["-C"]);
-                shell.arg(bench.path(&package)).args(["shell", "vm/sh \"0\"", "--", "true"]);
-                must(&mut shell)
-            };
-            let mut resumes: Vec<Duration> = (0..5).map(|_| shell(self)).collect();
-            resumes.sort();
-            let resume = resumes.get(2).copied().unwrap_or_default();
-            let (disk, kept) = self.stored(&self.path(&package));
-            println!(
-                "| {memory} | {} | {} | {:.0} | {} MiB | {} MiB |",
-                show(boot),
-                show(resume),
-                boot.as_secs_f64() / resume.as_secs_f64(),
-                disk >> 20,
-                kept >> 20
-            );
-        }
+        println!("|---|---|---|---|---|---|---|---|---|");
+        ["512MiB", "2GiB"].iter().map(|memory| self.row(memory, || self.of_memory(memory))).sum()
+    }
+
+    fn of_memory(&self, memory: &str) -> Vec<String> {
+        let package = format!("memory-{memory}");
+        // Each build has so many steps, and those that are new say so.
+        let build = |count: usize, last: &str, args: &[&str]| {
+            let steps = (0..count).map(|step| format!("echo {step}{} >/root/{step}", if step > 0 { last } else { "" }));
+            self.program(&package, memory, &steps.collect::<Vec<_>>(), false);
+            let mut apply = self.imgc(&["-v", "apply"]);
+            apply.arg(self.path(&package)).args(args);
+            timed(&mut apply)
+        };
+        let (_, said) = build(1, "", &[]);
+        let boot = median(&said, "a booted guest answers", "ms=");
+        let (two, said) = build(2, "a", &[]);
+        let resumed: Vec<String> = ["b", "c", "d", "e"].iter().map(|edit| build(2, edit, &[]).1).collect();
+        let resume = median(&(said + &resumed.concat()), "a resumed guest answers", "ms=");
+        let (six, said) = build(6, "f", &[]);
+        let pause = median(&said, "stood still", "pause_ms=");
+        let next = six.saturating_sub(two) / 4;
+        let (cold, _) = build(2, "f", &["--cold", "--rerun", "vm/sh \"1\""]);
+        let (disk, kept) = self.stored(&self.path(&package));
+        vec![
+            show(boot),
+            show(resume),
+            format!("{:.0}", boot.as_secs_f64() / resume.as_secs_f64()),
+            show(pause),
+            show(next),
+            format!("{:.1}", cold.as_secs_f64() / two.as_secs_f64()),
+            format!("{} KiB", disk >> 10),
+            format!("{} MiB", kept >> 20),
+        ]
     }
 
     /// The bytes of the one step of a package: its layer, and its memory part.
@@ -229,6 +262,20 @@ fn works(device: &str) -> bool {
 }
 
 fn must(command: &mut Command) -> Duration {
+    timed(command).0
+}
+
+/// The median of a number of milliseconds that lines of a log say.
+fn median(log: &str, line: &str, field: &str) -> Duration {
+    let said = log.lines().filter(|text| text.contains(line)).filter_map(|text| text.split_once(field));
+    let mut all: Vec<u64> = said.filter_map(|(_, rest)| rest.split(' ').next()?.trim().parse().ok()).collect();
+    all.sort_unstable();
+    let middle = all.get(all.len() / 2);
+    Duration::from_millis(*middle.unwrap_or_else(|| panic!("nothing says `{line}`:\n{log}")))
+}
+
+/// How long it took, and its standard error.
+fn timed(command: &mut Command) -> (Duration, String) {
     let start = Instant::now();
     let output =
         command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -239,7 +286,7 @@ fn must(command: &mut Command) -> Duration {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    took
+    (took, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 fn show(time: Duration) -> String {
