@@ -31,6 +31,11 @@ const LINTS: [(&str, &str); 8] = [
     ("deprecated", "IMG9008"),
 ];
 
+/// The names that `@allow` takes, with their codes.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    LINTS.into_iter()
+}
+
 /// What is probably not meant in the modules of the package.
 pub(crate) fn lint(modules: &Modules, names: &Names) -> Vec<Diagnostic> {
     let mut all = Vec::new();

@@ -3,6 +3,7 @@
 //! A mark is put where the cursor is, and the module is parsed with it: the place of the mark in that tree says what is
 //! asked there. Where a name alone stands for nothing yet, the mark is tried as the name of a field and of a step.
 
+mod attributes;
 mod bodies;
 mod collect;
 mod texts;
@@ -65,10 +66,12 @@ pub(super) fn completion(view: &View<'_>, world: &dyn World, path: &str, offset:
     }
     let found = place(view, module, text, &word);
     let mut all = Collector::new(view, module, word.clone());
+    let attribute = attributes::at(text, word.start);
     match found {
         Some(Found { spot: Spot::Text(spot), span, .. }) if texts::is_inside(text, module, view, span, offset) => {
             texts::complete(&mut all, world, &spot, offset);
         }
+        _ if attribute.is_some() => attributes::complete(&mut all, attribute),
         Some(found) => at_spot(&mut all, world, &found, offset),
         None if is_comment(text, offset) => {}
         None if is_top(view, module, offset) => bodies::item_words(&mut all),

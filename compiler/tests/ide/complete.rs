@@ -260,6 +260,30 @@ fn a_broken_item_costs_the_others_nothing() {
 }
 
 #[test]
+fn attributes_and_the_lints_that_they_name() {
+    let package = Package::main("@$0\nlet a = 1\n");
+    let all = package.complete();
+    assert_eq!(labels(&all), ["allow", "deprecated"]);
+    assert_eq!(all[0].snippet.as_deref(), Some("allow(${1:lint}) reason \"${2:why}\""));
+    checks(&Package::main("@dep$0(\"use b\")\nlet a = 1\n\noutput o = a\n").completed("deprecated"));
+    // Whatever may be allowed is offered, and what is offered is understood.
+    let package = Package::main("@allow(unp$0) reason \"x\"\nlet a = 1\n\noutput o = a\n");
+    let all = package.complete();
+    assert!(labels(&all).contains(&"unused") && labels(&all).contains(&"shell_hole"), "{:?}", labels(&all));
+    assert!(all.iter().all(|one| !one.docs.is_empty()), "{all:?}");
+    for label in labels(&all) {
+        let done = package.completed(label);
+        let said = done.analysis().diagnostics("main.imgc").to_vec();
+        assert!(said.is_empty(), "{label}: {said:?}");
+    }
+    let second = Package::main("@allow(unused, $0\nlet a = 1\n").complete();
+    assert!(labels(&second).contains(&"deprecated"), "{:?}", labels(&second));
+    // A script that has such a line is no attribute.
+    let text = "image w {\n  from = rootfs.debian(suite: \"bookworm\")\n  sh \"a\" {\n    script = \"\"\"\n      @$0\n    \"\"\"\n  }\n}\n";
+    assert!(!labels(&Package::main(text).complete()).contains(&"allow"));
+}
+
+#[test]
 fn interpolations_know_the_names() {
     let package = Package::main("param who: String = \"x\"\n\noutput y = \"hello \\{w$0}\"\n");
     checks(&package.completed("who"));

@@ -131,3 +131,19 @@ fn highlight_tells_reads_from_writes() {
     let access: Vec<Access> = all.iter().map(|(_, access)| *access).collect();
     assert_eq!(access, [Access::Write, Access::Read]);
 }
+
+#[test]
+fn names_in_scripts_are_names() {
+    let text = "let fo$0ur = 4\n\nimage web {\n  from = rootfs.debian(suite: \"bookworm\")\n  sh \"a\" { script = \"echo \\{four}\" }\n  sh \"b\" {\n    script = \"\"\"\n      echo \\{four}\n      echo $four \\{four + 1}\n    \"\"\"\n  }\n}\n\noutput o = oci.archive(web)\n";
+    let package = Package::main(text);
+    let analysis = package.analysis();
+    let marked = ide::highlight(&analysis, &package.path, package.cursor());
+    let plain = package.main_text();
+    assert_eq!(marked.len(), 4, "{marked:?}");
+    assert!(marked.iter().all(|(range, _)| &plain[range.clone()] == "four"), "{marked:?}");
+    // The same from each of them.
+    for (range, _) in &marked {
+        assert_eq!(ide::highlight(&analysis, &package.path, range.start + 1), marked);
+        assert_eq!(ide::references(&analysis, &package.path, range.start, true).len(), 4);
+    }
+}
