@@ -78,6 +78,18 @@ impl Planned {
         Self { format: FORMAT, states, pins: pins.collect() }
     }
 
+    /// What it says of a module that the planned one imports under the module's own name: addresses as in the module.
+    pub(crate) fn of_import(self, module: &str) -> Self {
+        let file = module.rsplit('/').next().unwrap_or(module);
+        let prefix = format!("{}::", file.strip_suffix(".imgc").unwrap_or(file));
+        let own = |all: BTreeMap<String, String>| {
+            let below =
+                all.into_iter().filter_map(|(address, said)| Some((address.strip_prefix(&prefix)?.to_owned(), said)));
+            below.collect()
+        };
+        Self { format: self.format, states: own(self.states), pins: own(self.pins) }
+    }
+
     /// Writes it, as well as that goes: a plan that was shown is a plan.
     pub(crate) fn write(&self, path: &Path) {
         let written = path.parent().map(std::fs::create_dir_all).transpose().map_err(|error| error.to_string());

@@ -18,6 +18,10 @@ pub(crate) struct Client {
     pub(crate) refresh_diagnostics: bool,
     /// As above, for code lenses.
     pub(crate) refresh_lenses: bool,
+    /// As above, for inlay hints.
+    pub(crate) refresh_hints: bool,
+    /// As above, for semantic tokens.
+    pub(crate) refresh_tokens: bool,
     /// It shows further places with a diagnostic.
     pub(crate) related: bool,
     /// It fades and strikes through.
@@ -87,6 +91,8 @@ impl Client {
             pull: text("diagnostic").is_object(),
             refresh_diagnostics: yes(workspace("diagnostics/refreshSupport")),
             refresh_lenses: yes(workspace("codeLens/refreshSupport")),
+            refresh_hints: yes(workspace("inlayHint/refreshSupport")),
+            refresh_tokens: yes(workspace("semanticTokens/refreshSupport")),
             related: yes(text("publishDiagnostics/relatedInformation")) || yes(text("diagnostic/relatedInformation")),
             tags: text("publishDiagnostics/tagSupport").is_object() || text("diagnostic/tagSupport").is_object(),
             code_description: yes(text("publishDiagnostics/codeDescriptionSupport"))

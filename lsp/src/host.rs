@@ -13,11 +13,12 @@ pub trait Host: Send + Sync {
     /// What we call the text of such a file.
     fn path_of(&self, file: &Path) -> Option<String>;
 
-    /// What the sources of the package at `root` are pinned to: what a program writes, such as `debian:13`, and the digest.
-    fn pins(&self, root: &Path) -> Vec<(String, String)>;
+    /// What the sources of a module (`main.imgc`) of the package at `root` are pinned to: the source's address in the
+    /// module, such as `web/from`, and the digest.
+    fn pins(&self, root: &Path, module: &str) -> Vec<(String, String)>;
 
-    /// What the last plan of the package at `root` says of its outputs and images: an address, and a few words.
-    fn planned(&self, root: &Path) -> Vec<(String, String)>;
+    /// What the last plan of such a module says of its outputs and images: a name, and a few words.
+    fn planned(&self, root: &Path, module: &str) -> Vec<(String, String)>;
 }
 
 /// A host that knows nothing: everything but what depends on it works.
@@ -37,11 +38,11 @@ impl Host for Alone {
         None
     }
 
-    fn pins(&self, _: &Path) -> Vec<(String, String)> {
+    fn pins(&self, _: &Path, _: &str) -> Vec<(String, String)> {
         Vec::new()
     }
 
-    fn planned(&self, _: &Path) -> Vec<(String, String)> {
+    fn planned(&self, _: &Path, _: &str) -> Vec<(String, String)> {
         Vec::new()
     }
 }

@@ -13,6 +13,7 @@ mod host;
 mod lines;
 mod offered;
 mod pool;
+mod refresh;
 mod requests;
 mod root;
 mod server;

@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Diagnosed { snapshot: Arc<Snapshot>, edited: Option<Name>, found: BTreeMap<String, Vec<lsp::Diagnostic>> },
     /// Packages whose files have changed, and whether a plan has.
     Looked { changed: Vec<Root>, planned: bool },
+    /// A package could not be looked at, for a fault of ours.
+    Failed { root: Root, panic: String },
 }
 
 /// What the client was asked.
@@ -57,6 +59,8 @@ pub(crate) enum Asked {
     Progress(Root),
     /// To ask for diagnostics again.
     Refresh,
+    /// To ask again for something else that it shows, by the request's method.
+    View(String),
     /// What needs no answer.
     Other,
 }
@@ -164,7 +168,7 @@ pub(crate) struct Server {
     pub(crate) tokens: Arc<tokens::Said>,
     pub(crate) events: Sender<Event>,
     happened: Receiver<Event>,
-    asked: BTreeMap<RequestId, Asked>,
+    pub(crate) asked: BTreeMap<RequestId, Asked>,
     next_id: i32,
     /// What the client was last told of each module, or would have been: the version, and the diagnostics.
     told: BTreeMap<String, (Option<i32>, Vec<lsp::Diagnostic>)>,
@@ -173,6 +177,8 @@ pub(crate) struct Server {
     /// Packages whose progress the client shows.
     shown: Vec<Root>,
     seen: Arc<Seen>,
+    /// Whether the user was told of a fault of ours: once is enough while it lasts.
+    pub(crate) has_complained: bool,
 }
 
 impl Server {
@@ -196,6 +202,7 @@ impl Server {
             known: Vec::new(),
             shown: Vec::new(),
             seen: Arc::new(Seen::new(params.get("processId").and_then(Value::as_u64))),
+            has_complained: false,
         })
     }
 
@@ -220,11 +227,11 @@ impl Server {
         let _ = self.sender.send(message.into());
     }
 
-    fn tell<N: lsp::Notification>(&self, params: N::Params) {
+    pub(crate) fn tell<N: lsp::Notification>(&self, params: N::Params) {
         self.send(Notification::new(N::METHOD.as_str().to_owned(), params));
     }
 
-    fn ask<R: lsp::Request>(&mut self, params: R::Params, asked: Asked) {
+    pub(crate) fn ask<R: lsp::Request>(&mut self, params: R::Params, asked: Asked) {
         self.next_id = self.next_id.wrapping_add(1);
         let id = RequestId::from(self.next_id);
         self.asked.insert(id.clone(), asked);
@@ -242,14 +249,13 @@ impl Server {
             }
             Event::Diagnosed { snapshot, edited, found } => self.diagnosed(&snapshot, edited.as_ref(), found),
             Event::Looked { changed, planned } => {
+                self.shows_again(!changed.is_empty(), planned);
                 for root in changed {
                     let snapshot = self.workspace.reread(&root);
                     self.diagnose(snapshot, None);
                 }
-                if planned && self.client.refresh_lenses {
-                    self.ask::<lsp::CodeLensRefreshRequest>((), Asked::Other);
-                }
             }
+            Event::Failed { root, panic } => self.complain(&root, &panic),
         }
     }
 
@@ -269,8 +275,9 @@ impl Server {
             let (events, edited) = (self.events.clone(), edited.cloned());
             self.pool.spawn(Priority::Normal, move || {
                 let looked = guarded(|| look(&snapshot, first, edited, &events));
-                if let Err(message) = looked {
-                    tracing::error!("a package could not be looked at: {message}");
+                if let Err(panic) = looked {
+                    // The receiver outlives the pool.
+                    let _ = events.send(Event::Failed { root: snapshot.root.clone(), panic });
                 }
             });
         }
@@ -337,7 +344,7 @@ impl Server {
         !same
     }
 
-    fn progress_ends(&mut self, root: &Root) {
+    pub(crate) fn progress_ends(&mut self, root: &Root) {
         if let Some(at) = self.shown.iter().position(|shown| shown == root) {
             self.shown.remove(at);
             self.progress(root, json!({ "kind": "end" }));
@@ -355,7 +362,7 @@ impl Server {
                 self.progress(&root, json!({ "kind": "begin", "title": "imgc", "message": root.shown() }));
             }
             Some(Asked::Progress(root)) => self.shown.retain(|shown| *shown != root),
-            Some(Asked::Refresh | Asked::Other) | None => {}
+            Some(Asked::Refresh | Asked::View(_) | Asked::Other) | None => {}
         }
     }
 
@@ -406,6 +413,7 @@ impl Server {
                 };
                 let files: Vec<_> = params.changes.into_iter().map(touch).collect();
                 self.touched(&files);
+                self.shows_again(!files.is_empty(), false);
             }
             "workspace/didChangeWorkspaceFolders" => {
                 let params: lsp::DidChangeWorkspaceFoldersParams = serde_json::from_value(params)?;

@@ -147,14 +147,14 @@ impl Snapshot {
         file.map_or_else(|| uri::of_std(path), |file| uri::of_file(&file))
     }
 
-    /// What the package's sources are pinned to.
-    pub(crate) fn pins(&self) -> Vec<(String, String)> {
-        self.root.folder().map(|folder| self.host.pins(folder)).unwrap_or_default()
+    /// What the sources of a module are pinned to.
+    pub(crate) fn pins(&self, path: &str) -> Vec<(String, String)> {
+        self.root.folder().map(|folder| self.host.pins(folder, path)).unwrap_or_default()
     }
 
-    /// What the last plan says of the package.
-    pub(crate) fn planned(&self) -> Vec<(String, String)> {
-        self.root.folder().map(|folder| self.host.planned(folder)).unwrap_or_default()
+    /// What the last plan says of a module.
+    pub(crate) fn planned(&self, path: &str) -> Vec<(String, String)> {
+        self.root.folder().map(|folder| self.host.planned(folder, path)).unwrap_or_default()
     }
 
     /// The version of a module, where it is open.

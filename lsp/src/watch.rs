@@ -62,7 +62,8 @@ impl Seen {
             if snapshot.refresh_disk() {
                 changed.push(snapshot.root.clone());
             }
-            let now = snapshot.planned();
+            let open = snapshot.open_modules().map(|(path, _)| path);
+            let now: Vec<_> = open.flat_map(|path| snapshot.planned(&path)).collect();
             let before = known.insert(snapshot.root.clone(), now.clone());
             planned |= before.is_some_and(|before| before != now);
         }

@@ -44,11 +44,13 @@ impl Program {
         Some(self.places.as_ref()?.texts().join(format!("{}-{build}", super::version::VERSION)))
     }
 
-    fn last_plan(&self, root: &Path) -> Planned {
-        let places = self.places.as_ref();
+    /// What was planned last of a module: by a plan of its own, else by the package's as a module that it imports.
+    fn last_plan(&self, root: &Path, module: &str) -> Planned {
         // Plans name the package by where it really is.
-        let root = root.canonicalize().ok();
-        places.zip(root).and_then(|(places, root)| Planned::read(&places.planned(&root, MAIN))).unwrap_or_default()
+        let (Some(places), Ok(root)) = (&self.places, root.canonicalize()) else { return Planned::default() };
+        let read = |module: &str| Planned::read(&places.planned(&root, module));
+        let own = read(module);
+        own.or_else(|| Some(read(MAIN)?.of_import(module))).unwrap_or_default()
     }
 }
 
@@ -74,11 +76,11 @@ impl Host for Program {
         Some(format!("std/{}", below.to_str()?))
     }
 
-    fn pins(&self, root: &Path) -> Vec<(String, String)> {
-        self.last_plan(root).pins.into_iter().collect()
+    fn pins(&self, root: &Path, module: &str) -> Vec<(String, String)> {
+        self.last_plan(root, module).pins.into_iter().collect()
     }
 
-    fn planned(&self, root: &Path) -> Vec<(String, String)> {
-        self.last_plan(root).states.into_iter().collect()
+    fn planned(&self, root: &Path, module: &str) -> Vec<(String, String)> {
+        self.last_plan(root, module).states.into_iter().collect()
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn highlights(
 
 /// What a source is pinned to.
 fn pins(module: &Module<'_>) -> impl Fn(&str) -> Option<String> {
-    let pins = module.snapshot.pins();
+    let pins = module.snapshot.pins(module.path);
     move |source| pins.iter().find(|(name, _)| name == source).map(|(_, digest)| digest.clone())
 }
 

@@ -8,7 +8,7 @@ use crate::lsp;
 
 pub(crate) fn lenses(ask: &Ask, _: &lsp::CodeLensParams) -> Answer<Option<Vec<lsp::CodeLens>>> {
     let module = ask.module()?;
-    let planned = module.snapshot.planned();
+    let planned = module.snapshot.planned(module.path);
     let lens = |lens: ide::Lens| {
         let state = planned.iter().find(|(address, _)| *address == lens.address).map(|(_, state)| state.as_str());
         lsp::CodeLens {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use imgc_lsp::{Alone, Connection, Ended};
+use imgc_lsp::{Alone, Connection, Ended, Host};
 use lsp_server::{Message, Notification, Request, RequestId, Response};
 use serde_json::{Value, json};
 
@@ -36,6 +36,8 @@ pub(crate) struct Client {
     pub(crate) told: BTreeMap<String, (Option<i64>, Vec<Value>)>,
     /// Requests of the server, in order.
     pub(crate) asked: Vec<Request>,
+    /// Other notifications of the server, in order.
+    pub(crate) heard: Vec<Notification>,
     /// Answers that came while another was waited for.
     answers: BTreeMap<String, Vec<Answer>>,
     pub(crate) capabilities: Value,
@@ -50,6 +52,8 @@ pub(crate) fn able() -> Value {
             "didChangeWatchedFiles": { "dynamicRegistration": true },
             "diagnostics": { "refreshSupport": true },
             "codeLens": { "refreshSupport": true },
+            "inlayHint": { "refreshSupport": true },
+            "semanticTokens": { "refreshSupport": true },
         },
         "textDocument": {
             "publishDiagnostics": {
@@ -84,7 +88,12 @@ impl Client {
 
     /// A session by a client with these abilities.
     pub(crate) fn with(files: &[(&str, &str)], capabilities: &Value) -> Self {
-        let mut client = Self::begun(files);
+        Self::hosted(files, capabilities, Arc::new(Alone))
+    }
+
+    /// As [`Client::with`], with a program around the server that knows something.
+    pub(crate) fn hosted(files: &[(&str, &str)], capabilities: &Value, host: Arc<dyn Host>) -> Self {
+        let mut client = Self::begun_by(files, host);
         let params = json!({
             "processId": std::process::id(),
             "rootUri": client.uri(""),
@@ -100,12 +109,16 @@ impl Client {
 
     /// A session in which nothing was said yet.
     pub(crate) fn begun(files: &[(&str, &str)]) -> Self {
+        Self::begun_by(files, Arc::new(Alone))
+    }
+
+    fn begun_by(files: &[(&str, &str)], host: Arc<dyn Host>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
             write(dir.path(), path, text);
         }
         let (connection, server) = Connection::memory();
-        let server = std::thread::spawn(move || imgc_lsp::serve(&server, Arc::new(Alone)));
+        let server = std::thread::spawn(move || imgc_lsp::serve(&server, host));
         Self {
             connection,
             server: Some(server),
@@ -114,6 +127,7 @@ impl Client {
             open: BTreeMap::new(),
             told: BTreeMap::new(),
             asked: Vec::new(),
+            heard: Vec::new(),
             answers: BTreeMap::new(),
             capabilities: Value::Null,
             utf8: false,
@@ -178,6 +192,8 @@ impl Client {
                     let uri = params["uri"].as_str().unwrap().to_owned();
                     let list = params["diagnostics"].as_array().unwrap().clone();
                     self.told.insert(uri, (params["version"].as_i64(), list));
+                } else {
+                    self.heard.push(Notification { method, params });
                 }
             }
             Message::Request(request) => {
@@ -368,6 +384,61 @@ impl Client {
         }
     }
 
+    /// Waits until the server has said something.
+    pub(crate) fn heard(&mut self, method: &str) -> Value {
+        loop {
+            if let Some(at) = self.heard.iter().position(|heard| heard.method == method) {
+                return self.heard.remove(at).params;
+            }
+            assert!(self.listen(PATIENCE), "the server never said {method}");
+        }
+    }
+
+    /// The range of a text that stands in an open module.
+    pub(crate) fn range(&self, path: &str, part: &str) -> Value {
+        let at = self.text(path).find(part).unwrap_or_else(|| panic!("no `{part}` in {path}:\n{}", self.text(path)));
+        json!({ "start": self.position(path, at), "end": self.position(path, at + part.len()) })
+    }
+
+    /// The changes of a kind that are offered at a part of a module.
+    pub(crate) fn actions(&mut self, path: &str, range: &Value, kind: &str) -> Vec<Value> {
+        let params = json!({
+            "textDocument": { "uri": self.uri(path) },
+            "range": range,
+            "context": { "diagnostics": [], "only": [kind] },
+        });
+        let found = self.ask("textDocument/codeAction", params).unwrap();
+        let found = found.as_array().cloned().unwrap_or_default();
+        assert!(found.iter().all(|action| action["kind"].as_str().unwrap().starts_with(kind)), "{found:?}");
+        found
+    }
+
+    /// Makes the only such change; its title.
+    pub(crate) fn act(&mut self, path: &str, range: &Value, kind: &str) -> String {
+        let found = self.actions(path, range, kind);
+        assert_eq!(found.len(), 1, "{kind}: {found:?}");
+        self.apply(&found[0]["edit"]);
+        found[0]["title"].as_str().unwrap().to_owned()
+    }
+
+    /// Takes an item of the completion in front of the `|` in `mark`: its edit and those that come with it, with the
+    /// places of its snippet left as they are.
+    pub(crate) fn complete(&mut self, path: &str, mark: &str, label: &str) -> Value {
+        let found = self.at("textDocument/completion", path, mark).unwrap();
+        let items = found["items"].as_array().unwrap();
+        let labels: Vec<_> = items.iter().map(|item| item["label"].as_str().unwrap()).collect();
+        let item = items.iter().find(|item| item["label"] == label).unwrap_or_else(|| panic!("no {label}: {labels:?}"));
+        let item = self.ask("completionItem/resolve", item.clone()).unwrap();
+        let mut edits = vec![item["textEdit"].clone()];
+        if item["insertTextFormat"] == 2 {
+            edits[0]["newText"] = json!(filled(edits[0]["newText"].as_str().unwrap()));
+        }
+        edits.extend(item["additionalTextEdits"].as_array().into_iter().flatten().cloned());
+        let uri = self.uri(path);
+        self.apply_edits(&uri, &edits);
+        item
+    }
+
     /// Ends the session in order.
     pub(crate) fn end(mut self) -> Ended {
         assert_eq!(self.ask("shutdown", Value::Null), Ok(Value::Null));
@@ -385,6 +456,23 @@ impl Client {
     pub(crate) fn joined(&mut self) -> Ended {
         self.server.take().unwrap().join().expect("the server panicked").expect("the server failed")
     }
+}
+
+/// A snippet with its places left as they are: `${1:name}` is `name`, `$0` nothing.
+fn filled(snippet: &str) -> String {
+    let mut text = String::new();
+    let mut rest = snippet;
+    while let Some((before, behind)) = rest.split_once('$') {
+        text.push_str(before);
+        rest = match behind.strip_prefix('{').and_then(|place| place.split_once('}')) {
+            Some((place, behind)) => {
+                text.push_str(place.split_once(':').map_or("", |(_, said)| said));
+                behind
+            }
+            None => behind.trim_start_matches(|c: char| c.is_ascii_digit()),
+        };
+    }
+    text + rest
 }
 
 fn write(dir: &Path, path: &str, text: &str) {

@@ -8,7 +8,11 @@
 )]
 
 mod abilities;
+mod beside;
 mod client;
+mod completing;
+mod corpus;
 mod faults;
+mod rewrites;
 mod session;
 mod typing;
