@@ -6,6 +6,7 @@
     reason = "the checker has refused every other form, so all of them stop alike"
 )]
 
+mod again;
 mod arguments;
 mod body;
 mod build;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use imgc_plan::Platform;
 
+pub(crate) use again::{Again, Remembered};
 pub(crate) use build::{Built, Hole, Look, SecretData};
 pub(crate) use value::{ArtifactId, Fields, ImageId, NodeRef, SourceValue, Value, escaped};
 
@@ -49,7 +51,7 @@ pub(crate) enum Purpose {
 }
 
 /// Why there is no value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stop {
     /// Something is wrong and has been reported.
     Reported,
@@ -194,6 +196,9 @@ pub(crate) struct Evaluator<'a> {
     guards: u32,
     /// How many of them stand in calls, where what is known of the arguments may exclude each other.
     quiet: u32,
+    /// How often the world was asked.
+    reads: usize,
+    again: Option<Again<'a>>,
     result: Evaluated,
 }
 
@@ -238,6 +243,28 @@ pub(crate) fn evaluate(
     purpose: Purpose,
     applied: ModuleId,
 ) -> Evaluated {
+    run(program, modules, world, (purpose, applied), None)
+}
+
+/// The same for a check, with what was remembered of the last one.
+pub(crate) fn evaluate_again<'a>(
+    program: &'a Program,
+    modules: &'a Modules,
+    world: &'a dyn World,
+    applied: ModuleId,
+    again: Again<'a>,
+) -> Evaluated {
+    run(program, modules, world, (Purpose::Check, applied), Some(again))
+}
+
+fn run<'a>(
+    program: &'a Program,
+    modules: &'a Modules,
+    world: &'a dyn World,
+    (purpose, applied): (Purpose, ModuleId),
+    again: Option<Again<'a>>,
+) -> Evaluated {
+    let again = again.filter(|_| !again::gives_arguments(program));
     let mut evaluator = Evaluator {
         program,
         modules,
@@ -257,6 +284,8 @@ pub(crate) fn evaluate(
         is_stopped: false,
         guards: 0,
         quiet: 0,
+        reads: 0,
+        again,
         result: Evaluated::default(),
     };
     for id in modules.order.iter().filter(|id| modules.all.get(id.0 as usize).is_some_and(|m| m.is_std)) {
@@ -269,6 +298,9 @@ pub(crate) fn evaluate(
     }
     let applied = evaluator.instantiate(applied, String::new(), BTreeMap::new(), None);
     evaluator.collect(applied);
+    if let Some(again) = evaluator.again {
+        again.remembered.turn();
+    }
     evaluator.result
 }
 
@@ -334,6 +366,7 @@ impl Evaluator<'_> {
 
     /// The text of a file; the plan depends on it.
     fn read(&mut self, path: &Arc<str>, at: Location) -> Known<Arc<str>> {
+        self.reads += 1;
         let text = self.world.text(path).map_err(|error| self.report(say::unreadable(at, &error)))?;
         if text.contains('\0') {
             return Err(self.report(say::nul_in_file(at, path)));

@@ -3,7 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Weak};
 
 use imgc_plan::{DirRef, FileRef};
 
@@ -11,19 +12,19 @@ use crate::ast::{self, ItemKind};
 use crate::core::{Item, Program};
 use crate::diagnostic::Diagnostic;
 use crate::driver;
-use crate::evaluate::{self, Purpose};
+use crate::evaluate::{self, Again, Remembered};
 use crate::lint::{self, Face};
 use crate::modules::{Module, Modules};
 use crate::names::{Names, Scope};
 use crate::span::ModuleId;
 use crate::world::{Argument, Found, World, WorldError};
 
-/// The items of a module, and a number that no others had.
+/// Which items a module has, without keeping what nobody else does, and a number that no others had.
 #[derive(Debug)]
 struct Version {
     number: u64,
-    syntax: Vec<Arc<ast::Item>>,
-    items: Vec<Arc<Item>>,
+    syntax: Vec<Weak<ast::Item>>,
+    items: Vec<Weak<Item>>,
 }
 
 /// What evaluation said of a root, and what it saw.
@@ -33,6 +34,7 @@ struct Said {
     of: Vec<(ModuleId, u64)>,
     asked: Vec<Asked>,
     diagnostics: Arc<[Diagnostic]>,
+    remembered: Remembered,
 }
 
 /// What evaluation asked of the world.
@@ -116,6 +118,11 @@ fn same<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {
     before.len() == now.len() && before.iter().zip(now).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
+/// Whether these are the things that were seen; nothing else can be where they were while that is remembered.
+fn are<T>(before: &[Weak<T>], now: &[Arc<T>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(a, b)| std::ptr::eq(a.as_ptr(), Arc::as_ptr(b)))
+}
+
 impl Later {
     /// Sees which modules are others than before.
     pub(super) fn look_at(&mut self, modules: &Modules, program: &Program) {
@@ -126,10 +133,10 @@ impl Later {
         self.lints.retain(|id, _| is_there(*id));
         for (module, checked) in modules.all.iter().zip(&program.modules) {
             let known = self.versions.get(&module.id);
-            if !known.is_some_and(|known| same(&known.syntax, &module.tree.items) && same(&known.items, &checked.items))
-            {
+            if !known.is_some_and(|known| are(&known.syntax, &module.tree.items) && are(&known.items, &checked.items)) {
                 self.next += 1;
-                let (syntax, items) = (module.tree.items.clone(), checked.items.clone());
+                let syntax = module.tree.items.iter().map(Arc::downgrade).collect();
+                let items = checked.items.iter().map(Arc::downgrade).collect();
                 self.versions.insert(module.id, Version { number: self.next, syntax, items });
             }
             if !self.faces.get(&module.id).is_some_and(|(tree, _)| Arc::ptr_eq(tree, &module.tree)) {
@@ -159,11 +166,29 @@ impl Later {
             return said.diagnostics.clone();
         }
         let noting = Noting { world, asked: RefCell::default() };
-        let evaluated = evaluate::evaluate(program, modules, &noting, Purpose::Check, root);
+        let mut remembered = self.roots.remove(&root).map(|said| said.remembered).unwrap_or_default();
+        let versions = self.with_imports(modules, &of);
+        let again = Again { remembered: &mut remembered, versions: &versions };
+        let evaluated = evaluate::evaluate_again(program, modules, &noting, root, again);
         let diagnostics: Arc<[Diagnostic]> = evaluated.diagnostics.into();
-        let said = Said { of, asked: noting.asked.into_inner(), diagnostics: diagnostics.clone() };
+        let said = Said { of, asked: noting.asked.into_inner(), diagnostics: diagnostics.clone(), remembered };
         self.roots.insert(root, said);
         diagnostics
+    }
+
+    /// A number for each module of `of` and of the standard library, that is another where anything of the module, or of what
+    /// it imports, is another.
+    fn with_imports(&self, modules: &Modules, of: &[(ModuleId, u64)]) -> HashMap<ModuleId, u64> {
+        let std = modules.all.iter().filter(|module| module.is_std).map(|module| module.id);
+        let all = of.iter().map(|(id, _)| *id).chain(std);
+        let version = |id: ModuleId| {
+            let mut hasher = DefaultHasher::new();
+            for id in super::closure(modules, id) {
+                (id.0, self.versions.get(&id).map(|version| version.number)).hash(&mut hasher);
+            }
+            (id, hasher.finish())
+        };
+        all.map(version).collect()
     }
 
     /// The lints of a module, in order.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::core::{Expr, Head, Item, Param, Pat, Ref, Statement, Step};
 use crate::diagnostic::evaluate as say;
 use crate::span::Location;
+use crate::types::ItemId;
 
 use super::escaped;
 use super::{Defaults, Evaluator, Fault, Fields, Frame, Known, Look, MAX_CALLS, StepData, Stop, Value};
@@ -232,7 +233,7 @@ impl<'a> Evaluator<'a> {
             return Err(self.limit(at, "64 calls inside each other"));
         }
         let mut inner = Frame { instance, slots, platform: frame.platform.clone(), calls: frame.calls + 1 };
-        self.recipe(&mut inner, building, name, body, at)
+        self.recipe(&mut inner, building, (recipe.id, name), body, at)
     }
 
     /// Looks at statements of which nobody knows whether they run. The image has no value then.
@@ -254,7 +255,7 @@ impl<'a> Evaluator<'a> {
         &mut self,
         frame: &mut Frame,
         building: &mut Building,
-        name: &str,
+        (recipe, name): (ItemId, &str),
         body: &'a [Statement],
         at: Location,
     ) -> Known<()> {
@@ -270,7 +271,7 @@ impl<'a> Evaluator<'a> {
         if !self.is_std(at) {
             building.site = at;
         }
-        let done = self.statements(frame, building, body);
+        let done = self.run_again(frame, building, recipe, body);
         building.prefix = outer;
         building.keys = keys;
         building.site = site;

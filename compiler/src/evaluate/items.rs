@@ -63,7 +63,7 @@ impl<'a> Evaluator<'a> {
                 self.secret(instance, name, (*origin, value), version.as_ref())
             }
             Item::Fn { .. } | Item::Record { .. } | Item::Enum { .. } | Item::Recipe { .. } => {
-                self.look_at(instance, item);
+                self.look_at_again(instance, number, item);
                 Ok(Value::None)
             }
             Item::Step { .. } | Item::Source(_) | Item::Artifact(_) => Ok(Value::None),
@@ -72,7 +72,7 @@ impl<'a> Evaluator<'a> {
 
     /// Looks at what only runs where it is used, with everything unknown that a use would say: what is constant in
     /// it is right or wrong without any use.
-    fn look_at(&mut self, instance: InstanceId, item: &'a Item) {
+    pub(super) fn look_at(&mut self, instance: InstanceId, item: &'a Item) {
         let module = self.instances.get(instance.0).map(|i| i.module).unwrap_or_default();
         // The standard library was tested before anyone uses it.
         if self.modules.all.get(module.0 as usize).is_none_or(|module| module.is_std) {

@@ -226,6 +226,7 @@ impl<'a> Evaluator<'a> {
                 if self.purpose == Purpose::Check {
                     return Err(Stop::Unknown);
                 }
+                self.reads += 1;
                 let dir = self.world.dir(path, ignore).map_err(|error| self.report(say::unreadable(at, &error)))?;
                 self.result.listings.insert((path.clone(), ignore.to_vec()));
                 let is_file = |entry: &&imgc_plan::TreeEntry| matches!(entry.kind, imgc_plan::EntryKind::File { .. });
@@ -244,6 +245,7 @@ impl<'a> Evaluator<'a> {
     fn below(&mut self, dir: &str, path: &str, wanted: Found, at: Location) -> Known<Arc<str>> {
         let inside = paths::join(dir, path).ok().filter(|joined| joined.starts_with(dir));
         let Some(joined) = inside else { return Err(self.report(say::outside(at, path))) };
+        self.reads += 1;
         match self.world.find(&joined) {
             Ok(found) if found == wanted => Ok(Arc::from(joined)),
             Ok(Found::Missing) | Err(WorldError::Missing { .. }) => {
