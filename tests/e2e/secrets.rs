@@ -11,7 +11,7 @@ use crate::failures::text;
 
 const BASE: &str = "image base {\n  from = rootfs.scratch()\n  copy \"busybox\" { src = file(\"busybox\"), dest = \"/bin/busybox\" }\n  copy \"shell\" { src = file(\"busybox\"), dest = \"/bin/sh\" }\n  sh \"links\" { script = \"/bin/busybox --install -s /bin || true\" }\n}\n";
 
-/// Every legal place: a variable, a text with secrets, a record through a recipe, `for`, a function, an imported
+/// Every legal place: a variable, a file, a text with secrets, a record through a recipe, `for`, a function, an imported
 /// module, `version`, and a secret of each source.
 const PROGRAM: &str = r#"
 import "./part.imgc"(token: from_env) as part
@@ -35,6 +35,19 @@ image web {
     env = { E = from_env, F = from_file, C = from_command, T = "u:\{from_env}@\{from_file}" }
   }
   sh "function" { script = "echo SEEN function $(printf %s \"$H\" | sha256sum)", env = { H = bearer(from_file) } }
+  sh "files" {
+    script = """
+      echo SEEN lent $(sha256sum </run/secrets/token) $(stat -c %a:%u /run/secrets/token)
+      echo SEEN filled $(sha256sum </run/auth.conf)
+      """
+    secret_files = { "/run/secrets/token" => from_env, "/run/auth.conf" => "login \{from_file}" }
+  }
+  sh "user" {
+    script = "echo SEEN theirs $(sha256sum </run/secrets/token) $(stat -c %a:%u /run/secrets/token)"
+    user = "4321"
+    secret_files = { "/run/secrets/token" => from_command }
+  }
+  sh "gone" { script = "test ! -e /run/secrets && test ! -e /run/auth.conf && echo SEEN nothing" }
   use login({ password = from_env })
   for who in ["a", "b"] {
     sh "each" { script = "echo SEEN \{who} $(printf %s \"$P\" | sha256sum)", env = { P = "\{who}\{from_env}" } }
@@ -232,6 +245,9 @@ fn canaries_are_seen_by_steps_and_found_nowhere_else() {
         ("text", format!("u:{env}@{file}")),
         ("function", format!("Bearer {file}")),
         ("recipe", env.clone()),
+        ("lent", env.clone()),
+        ("filled", format!("login {file}")),
+        ("theirs", command.clone()),
         ("a", format!("a{env}")),
         ("b", format!("b{env}")),
         ("module", env.clone()),
@@ -240,6 +256,10 @@ fn canaries_are_seen_by_steps_and_found_nowhere_else() {
         let line = format!("SEEN {place} {}", sum(&value));
         assert!(said.contains(&line), "`{place}` did not see its secret:\n{said}");
     }
+    for (place, of) in [("lent", format!("{} - 400:0", sum(env))), ("theirs", format!("{} - 400:4321", sum(command)))] {
+        assert!(said.contains(&format!("SEEN {place} {of}")), "a secret file is its user's alone:\n{said}");
+    }
+    assert!(said.contains("SEEN nothing"), "a secret file was there for a later step:\n{said}");
     case.imgc("show", &["show"]);
     case.imgc("log", &["log"]);
     assert_eq!(case.found(), Vec::<String>::new());
@@ -271,10 +291,11 @@ fn a_step_that_leaves_a_secret_in_its_layer_fails_and_the_layer_is_dropped() {
         ("printf %s \"xy$E\" | base64 -w 0 > /b", "the file /b holds it in base64"),
         ("printf %s \"$E\" | od -An -tx1 | tr -d ' \\\\n' > /h", "the file /h holds it in hexadecimal"),
         ("ln -s \"$E\" /l", "the link /l holds it as it is"),
+        ("cp /run/e /kept", "the file /kept holds it as it is"),
     ];
     for (script, place) in ways {
         let case = Case::new(&format!(
-            "secret from_env: String from env(\"CANARY_ENV\")\nimage web {{\n  from = base\n  sh \"leak\" {{ script = \"{}\", env = {{ E = from_env }} }}\n}}\noutput archive = oci.archive(web)\n",
+            "secret from_env: String from env(\"CANARY_ENV\")\nimage web {{\n  from = base\n  sh \"leak\" {{ script = \"{}\", env = {{ E = from_env }}, secret_files = {{ \"/run/e\" => from_env }} }}\n}}\noutput archive = oci.archive(web)\n",
             script.replace('"', "\\\"")
         ));
         let output = case.imgc("apply", &["apply"]);

@@ -72,8 +72,17 @@ test fresh of vm {
 const SECRETS: &str = r#"
 image told {
   from = vm
-  sh "uses" { script = "printf %s \"$T\" | sha256sum; echo used >/root/used" env = { T = token } network = false }
-  sh "after" { script = "echo after >/root/after" network = false }
+  sh "uses" {
+    script = """
+      printf %s "$T" | sha256sum
+      echo "file=$(sha256sum </run/secrets/token | cut -d ' ' -f 1) $(stat -c %a:%U /run/secrets/token)"
+      echo used >/root/used
+      """
+    env = { T = token }
+    secret_files = { "/run/secrets/token" => token }
+    network = false
+  }
+  sh "after" { script = "test ! -e /run/secrets/token; echo after >/root/after" network = false }
 }
 output kept_told = told
 "#;
@@ -194,7 +203,9 @@ fn secrets_are_nowhere(place: &Place, token: &str) {
     let child = sha256sum.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum");
     std::io::Write::write_all(&mut child.stdin.as_ref().expect("stdin"), token.as_bytes()).expect("write");
     let sum = String::from_utf8(child.wait_with_output().expect("its end").stdout).expect("text");
-    assert!(said_by_step.contains(sum.split(' ').next().expect("digest")), "the step had the secret:\n{said_by_step}");
+    let digest = sum.split(' ').next().expect("digest");
+    assert!(said_by_step.contains(digest), "the step had the secret:\n{said_by_step}");
+    assert!(said_by_step.contains(&format!("file={digest} 400:root")), "the step had its file:\n{said_by_step}");
     assert_eq!(holding(place, token), BTreeSet::new(), "the secret was kept");
 
     place.write(&program(&format!("{SHIPPED}{LEAK}")));

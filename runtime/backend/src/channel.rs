@@ -39,6 +39,14 @@ pub trait Channel: Send {
     /// the placement names.
     async fn put(&mut self, placement: &Placement, cx: &Cx) -> Result<(), BackendError>;
 
+    /// Takes files that every program finds from now on and that no layer, memory or parked machine ever holds, in place of
+    /// those it took before; an empty list takes them away. They lie below `/run`.
+    ///
+    /// A machine that has no such place of its own says so by `false`: whoever asks puts them there and removes them.
+    fn lend(&mut self, _files: &[PlacementItem]) -> bool {
+        false
+    }
+
     /// Says why a step failed, where more is known of the machine than the channel could tell: what its console says,
     /// how it ended. Called once a failed step.
     async fn explain(&mut self, error: BackendError, _cx: &Cx) -> BackendError {

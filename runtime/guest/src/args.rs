@@ -15,6 +15,9 @@ pub struct ShArgs {
     /// On top of the image's environment.
     #[serde(default)]
     pub env: BTreeMap<String, Text>,
+    /// Files with secrets, by their paths below `/run`.
+    #[serde(default)]
+    pub secret_files: BTreeMap<String, Text>,
     /// Who runs it: a name or number of the guest.
     #[serde(default = "root")]
     pub user: String,

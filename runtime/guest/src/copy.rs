@@ -61,7 +61,7 @@ fn searchable(mode: u32) -> u32 {
     mode | (mode & 0o444) >> 2
 }
 
-fn owner(text: &str) -> Owner {
+pub(crate) fn owner(text: &str) -> Owner {
     match text.split_once(':') {
         Some((user, group)) => Owner { user: user.to_owned(), group: Some(group.to_owned()) },
         None => Owner { user: text.to_owned(), group: None },

@@ -8,6 +8,7 @@ pub mod agent;
 mod args;
 mod copy;
 pub mod diagnosis;
+mod lent;
 mod restart;
 pub mod seed;
 mod sh;

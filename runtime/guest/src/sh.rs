@@ -7,6 +7,7 @@ use imgc_backend::{BackendError, Channel, Cx, Exec, Exit, Program, Stream, Text}
 
 use crate::Output;
 use crate::args::{Disconnect, ShArgs};
+use crate::lent::Lent;
 use crate::restart;
 
 /// The longest pause between two tries.
@@ -26,7 +27,21 @@ pub(crate) async fn run(
         }
     }
     let exec = Wiped(exec);
-    let exec = &exec.0;
+    let lent = Lent::place(args, channel, cx).await?;
+    let ended = tries(&exec.0, args, what, channel, cx, output).await;
+    let back = lent.take_back(channel, cx).await;
+    ended.and(back)
+}
+
+/// Runs a script as often as its step allows.
+async fn tries(
+    exec: &Exec,
+    args: &ShArgs,
+    what: &str,
+    channel: &mut dyn Channel,
+    cx: &Cx,
+    output: Output<'_>,
+) -> Result<(), BackendError> {
     if args.disconnect == Disconnect::Expected {
         return expecting(exec, args, what, channel, cx, output).await;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imgc_backend::{
     BackendError, Channel, Close, Closed, Console, Cx, Exec, Exit, Keep, Layer, LayerId, Machine, Needles, Output,
-    Placement, Program, Signal,
+    Placement, PlacementItem, PlacementKind, Program, Signal,
 };
 use imgc_plan::Fingerprint;
 use imgc_store::{Entry, LayerTree, Merged, Store, fail_point};
@@ -16,7 +16,7 @@ use crate::capture::{self, Rules, capture};
 use crate::console::Wired;
 use crate::keeper::{Guarded, Keeper};
 use crate::leaks::{self, Leak};
-use crate::protocol::{Network, Overlay, Reply, Root, Run, Streams};
+use crate::protocol::{Lent, Network, Overlay, Reply, Root, Run, Streams};
 use crate::space::Space;
 use crate::translator::Tool;
 use crate::{attributes, environment, errors, materialize, overlay, park, put, volatile};
@@ -35,6 +35,8 @@ pub(crate) struct RootfsMachine {
     /// Whether anything may have changed since the last commit.
     touched: bool,
     translator: Option<Tool>,
+    /// What the programs find in their `/run`.
+    lent: Vec<Lent>,
 }
 
 /// The trees and directories of a machine: all that blocking work needs.
@@ -79,7 +81,14 @@ impl RootfsMachine {
             epoch: layer.epoch,
         };
         ground.prepare()?;
-        Ok(Self { layer: layer.clone(), ground: Some(ground), keeper: None, touched: false, translator: Tool::find() })
+        Ok(Self {
+            layer: layer.clone(),
+            ground: Some(ground),
+            keeper: None,
+            touched: false,
+            translator: Tool::find(),
+            lent: Vec::new(),
+        })
     }
 
     /// Does blocking work on the trees on a thread for that.
@@ -144,9 +153,9 @@ impl RootfsMachine {
             Program::Script { interpreter, text } => (interpreter.clone(), Some(text.clone())),
             Program::Argv(argv) => (argv.clone(), None),
         };
-        let (user, workdir) = (exec.user.clone(), exec.workdir.clone());
+        let (user, workdir, lent) = (exec.user.clone(), exec.workdir.clone(), self.lent.clone());
         self.touched = true;
-        Ok(Run { root, network, argv, script, env, user, workdir, streams: Streams::Output })
+        Ok(Run { root, network, argv, lent, script, env, user, workdir, streams: Streams::Output })
     }
 
     async fn run_once(
@@ -215,6 +224,20 @@ impl Channel for RootfsMachine {
             put::put(&root, &placement)
         })
         .await
+    }
+
+    fn lend(&mut self, files: &[PlacementItem]) -> bool {
+        let texts = files.iter().map(|file| match &file.kind {
+            PlacementKind::Bytes(bytes) => Some((file, String::from_utf8(bytes.clone()).ok()?)),
+            PlacementKind::Dir | PlacementKind::HostFile { .. } | PlacementKind::Symlink { .. } => None,
+        });
+        let lent = texts.map(|lent| {
+            let (file, text) = lent?;
+            let group = file.owner.group.iter().map(|group| format!(":{group}"));
+            let owner = std::iter::once(file.owner.user.clone()).chain(group).collect();
+            Some(Lent { path: file.path.clone(), text, mode: file.mode, owner })
+        });
+        lent.collect::<Option<Vec<_>>>().map(|lent| self.lent = lent).is_some()
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) network: Network,
     /// The program with its arguments; [`SCRIPT`] stands for the script's file.
     pub(crate) argv: Vec<String>,
+    /// Files that only this program finds.
+    pub(crate) lent: Vec<Lent>,
     /// Written to [`SCRIPT`].
     pub(crate) script: Option<String>,
     /// The whole environment but for what follows from the user (`HOME`, `USER`, `LOGNAME`).
@@ -50,6 +52,31 @@ pub(crate) struct Run {
     pub(crate) workdir: String,
     /// Where it reads from and writes to.
     pub(crate) streams: Streams,
+}
+
+/// A file in a program's fresh `/run`, readable by one user.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lent {
+    /// Absolute, below `/run`.
+    pub(crate) path: String,
+    /// All it holds: a secret.
+    pub(crate) text: String,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    /// As [`Run::user`].
+    pub(crate) owner: String,
+}
+
+impl std::fmt::Debug for Lent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lent({})", self.path)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.text);
+    }
 }
 
 /// The standard streams of a program.

@@ -72,6 +72,7 @@ pub(crate) async fn run(
         network: Network::Host,
         argv,
         script: None,
+        lent: Vec::new(),
         env,
         user: "root".to_owned(),
         workdir: "/".to_owned(),

@@ -1,6 +1,7 @@
 //! What a program finds around it: `/proc`, `/sys`, `/dev`, `/run`, and the files of ours that are in no layer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -10,7 +11,8 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::protocol::{Failure, Network, OURS, Root, Run, SCRIPT};
+use crate::accounts::Account;
+use crate::protocol::{Failure, Lent, Network, OURS, Root, Run, SCRIPT};
 use crate::{overlay, sys, within};
 
 /// Device nodes of the host that every program gets.
@@ -66,9 +68,11 @@ pub(crate) fn build(run: &Run) -> Result<Made, Failure> {
         }
         Root::Overlay { overlay, at, over, ours } => {
             overlay::mount_at(overlay, at).map_err(Failure::system("mount the layers"))?;
-            let mut world = World { root: open_root(at)?, made: Vec::new() };
+            let root = open_root(at).map_err(Failure::system("open the root of the step"))?;
+            let mut world = World { root, made: Vec::new() };
             world.fill(run, over, ours)?;
             pivot(at).map_err(Failure::system("change the root"))?;
+            run.lent.iter().try_for_each(place)?;
             for capability in BEYOND {
                 sys::drop_capability(capability);
             }
@@ -80,9 +84,8 @@ pub(crate) fn build(run: &Run) -> Result<Made, Failure> {
     }
 }
 
-fn open_root(at: &Path) -> Result<OwnedFd, Failure> {
+fn open_root(at: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(at, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(Failure::system("open the root of the step"))
 }
 
 struct World {
@@ -205,6 +208,19 @@ impl World {
         empty_file(dir.as_fd(), name, 0o644)?;
         within::open(&self.root, &path, OFlags::PATH).map(Some)
     }
+}
+
+/// Puts a file into the fresh `/run`; there is no link there yet that could lead elsewhere.
+fn place(lent: &Lent) -> Result<(), Failure> {
+    let account = Account::find(&lent.owner)?;
+    let write = || -> std::io::Result<()> {
+        within::ensure_dir(open_root(Path::new("/"))?, within::split(&lent.path).0, &mut Vec::new())?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lent.path)?;
+        std::io::Write::write_all(&mut file, lent.text.as_bytes())?;
+        std::os::unix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
+        file.set_permissions(std::fs::Permissions::from_mode(lent.mode))
+    };
+    write().map_err(Failure::system(format!("put the secret file {} in place", lent.path)))
 }
 
 fn empty_file(dir: BorrowedFd<'_>, name: &str, mode: u32) -> Result<(), Errno> {
