@@ -29,8 +29,8 @@ pub const MAX_NESTING: usize = 256;
 /// The deepest that expressions and statements may lie in others; operators and members count, brackets or not.
 const MAX_DEPTH: usize = 512;
 
-/// The most diagnostics of one file.
-const MAX_DIAGNOSTICS: usize = 100;
+/// The most diagnostics of one file; one more counts the rest, and with it there are a hundred.
+const MAX_DIAGNOSTICS: usize = 99;
 
 /// Stack for a text whose brackets are nested to the limit; pest and the walks over its result recurse.
 const STACK_BYTES: usize = 64 << 20;
@@ -82,7 +82,7 @@ fn parse_within_limits(text: &str, module: ModuleId) -> Option<Parsed> {
     Some(Parsed { module, tree, diagnostics })
 }
 
-/// In source order, the first hundred and a count of the rest.
+/// In source order, and of too many a count of the rest.
 fn limited(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     diagnostics.sort_by_key(|diagnostic| (diagnostic.primary.at.item, diagnostic.primary.at.span.start));
     if let Some(next) = diagnostics.get(MAX_DIAGNOSTICS) {

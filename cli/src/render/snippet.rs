@@ -24,6 +24,12 @@ pub(crate) struct Snippet {
 
 /// Makes a text and the ranges that are to be marked in it fit to be shown.
 pub(crate) fn shaped(text: &Arc<str>, ranges: &[Range<usize>]) -> Snippet {
+    // A byte order mark is nothing to see.
+    if let Some(text) = text.strip_prefix('\u{feff}') {
+        let mark = '\u{feff}'.len_utf8();
+        let moved = |range: &Range<usize>| range.start.saturating_sub(mark)..range.end.saturating_sub(mark);
+        return shaped(&Arc::from(text), &ranges.iter().map(moved).collect::<Vec<_>>());
+    }
     let text = if text.chars().any(is_harmful) { Arc::from(harmless_bytes(text)) } else { text.clone() };
     cut(&text, ranges).unwrap_or(Snippet { text, ranges: ranges.to_vec() })
 }
@@ -122,6 +128,12 @@ mod tests {
         let shaped = shaped(&text, std::slice::from_ref(&(0..1)));
         assert_eq!(&*shaped.text, "a?[31m ¿2J \n\u{fffd}x\tb\n");
         assert_eq!(shaped.text.len(), text.len());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_shown() {
+        let shaped = shaped(&Arc::from("\u{feff}let a = b\n"), &[3 + 8..3 + 9, 0..0]);
+        assert_eq!((&*shaped.text, shaped.ranges), ("let a = b\n", vec![8..9, 0..0]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ast::{Expr as Ast, ExprKind, Name};
+use crate::ast::{Expr as Ast, ExprKind, ItemKind, Name};
 use crate::core::{Expr, Item, Kind, Ref};
 use crate::diagnostic::{names as say, platform as say_platform, types as say_types};
 use crate::evaluate::Value;
@@ -185,6 +185,8 @@ impl Body<'_, '_> {
 
     fn unknown(&mut self, name: &Name, want: Option<Want<'_>>) -> Typed {
         let at = self.at(name.span);
+        // What kinds of items there are is not noted.
+        self.checker.untold();
         let diagnostic = {
             let variants = want.and_then(|want| want.ty.as_enum()).map(|e| e.variants()).unwrap_or_default();
             let variants = variants.iter().map(|variant| &*variant.name);
@@ -198,11 +200,28 @@ impl Body<'_, '_> {
                 Some(e) if near.is_none_or(|near| e.variants().iter().any(|v| &*v.name == near)) => {
                     say_types::unknown_variant(at, &name.text, e, near)
                 }
-                Some(_) | None => say::unknown_name(at, &name.text, near),
+                Some(_) => say::unknown_name(at, &name.text, near),
+                None => match self.enum_with(&name.text) {
+                    Some(of) => say::bare_variant(at, &name.text, of),
+                    None => say::unknown_name(at, &name.text, near),
+                },
             }
         };
         self.report(diagnostic);
         self.poison(name.span)
+    }
+
+    /// The first enum, by its name, that the module sees and that has such a variant.
+    fn enum_with(&self, variant: &str) -> Option<&str> {
+        let checker = &self.checker;
+        let has = |name: &&str| match checker.names.find(self.module, name) {
+            Some(Bound::Item(item)) => match checker.syntax(item.id).map(|item| &item.kind) {
+                Some(ItemKind::Enum { variants, .. }) => variants.iter().any(|known| &*known.name.text == variant),
+                _ => false,
+            },
+            _ => false,
+        };
+        checker.names.visible(self.module).filter(has).min()
     }
 
     pub(super) fn local(&self, name: &str) -> Option<(u32, Type)> {

@@ -293,7 +293,8 @@ fn fields_of(params: &[Param]) -> Vec<Field> {
 /// The part of a type that no output can have.
 fn not_an_output(ty: &Type) -> Option<&Type> {
     match ty {
-        Type::Source(..) | Type::Script(_) | Type::Range(_) => Some(ty),
+        // An output is one file.
+        Type::Source(..) | Type::Script(_) | Type::Range(_) | Type::Dir => Some(ty),
         Type::List(inner) | Type::Set(inner) | Type::Optional(inner) | Type::Map(_, inner) => not_an_output(inner),
         Type::Union(members) => members.iter().find_map(not_an_output),
         Type::Anonymous(fields) => fields.iter().find_map(|field| not_an_output(&field.ty)),

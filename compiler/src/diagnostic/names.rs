@@ -49,6 +49,13 @@ pub(crate) fn import_cycle(at: Location, path: &str) -> Diagnostic {
     .help("move what both modules need into a third one")
 }
 
+/// A variant where nothing says of which enum.
+pub(crate) fn bare_variant(at: Location, name: &str, of: &str) -> Diagnostic {
+    Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing says of which enum it is a variant")
+        .help(format!("write `{of}.{name}`, or give it a type: `let name: {of} = {name}`"))
+        .fix(format!("write `{of}.{name}`"), Applicability::Maybe, vec![(at, format!("{of}.{name}"))])
+}
+
 pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing has this name here");
     if crate::stdlib::is_by_import(name) {

@@ -376,8 +376,15 @@ pub(crate) fn needs_path(at: Location, what: &str) -> Diagnostic {
 }
 
 pub(crate) fn bad_output(at: Location, ty: &Type) -> Diagnostic {
-    Diagnostic::error("IMG2031", at, format!("{ty} cannot be an output"), format!("this is {ty}"))
-        .help("outputs are artifacts, images, files of images and plain values, and lists, records and maps of them")
+    let diagnostic = Diagnostic::error("IMG2031", at, format!("{ty} cannot be an output"), format!("this is {ty}"));
+    match ty {
+        Type::Dir => diagnostic.help(
+            "an output is one file: copy the directory into an image from `rootfs.scratch()` and output `oci.archive(…)` of that",
+        ),
+        _ => diagnostic.help(
+            "outputs are artifacts, images, files of images and plain values, and lists, records and maps of them",
+        ),
+    }
 }
 
 pub(crate) fn package_file(at: Location, path: &str) -> Diagnostic {
