@@ -18,6 +18,7 @@ mod properties;
 mod random;
 mod render;
 mod robust;
+mod said;
 mod samples;
 mod shell;
 mod syntax;

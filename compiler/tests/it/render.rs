@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use imgc_compiler::syntax::{Kind, NodeRef, Tree};
 use imgc_compiler::{Diagnostic, Location, Sources};
 use imgc_plan::{OutputValue, Plan, Value, Work};
 
@@ -126,4 +127,59 @@ pub(crate) fn plan(plan: &Plan) -> String {
         let _ = writeln!(text, "param {name} = {} by {}", param.value, param.origin);
     }
     text
+}
+
+/// The tree in brackets, one line an item, field, step or statement.
+pub(crate) fn syntax(tree: &Tree) -> String {
+    let mut text = String::new();
+    for root in tree.roots() {
+        node(root, 0, &mut text);
+        text.push('\n');
+    }
+    text
+}
+
+fn node(of: NodeRef<'_>, depth: usize, text: &mut String) {
+    let begins_a_line = matches!(
+        of.kind(),
+        Kind::Field
+            | Kind::Step
+            | Kind::Use
+            | Kind::LetStatement
+            | Kind::IfStatement
+            | Kind::ForStatement
+            | Kind::MatchStatement
+            | Kind::BlockArm
+            | Kind::Member
+            | Kind::Variant
+            | Kind::ExprArm
+    );
+    if begins_a_line {
+        let _ = write!(text, "\n{}", "  ".repeat(depth));
+    } else if !text.is_empty() && !text.ends_with('\n') {
+        text.push(' ');
+    }
+    let children: Vec<_> = of.children().collect();
+    // An error is all that people look for here; what it has swallowed is in the program.
+    let mark = if of.kind().is_error() { "!" } else { "" };
+    if children.is_empty() {
+        let shown: String = of.text().chars().take(40).collect();
+        let more = if of.text().chars().count() > 40 { "…" } else { "" };
+        let _ = write!(text, "{mark}{:?}", of.kind());
+        if !shown.is_empty() {
+            let _ = write!(text, "`{}{more}`", shown.escape_debug());
+        }
+        return;
+    }
+    let _ = write!(text, "{mark}({:?}", of.kind());
+    for child in children {
+        node(child, depth + usize::from(begins_a_line || of.kind() == Kind::Item), text);
+    }
+    text.push(')');
+}
+
+/// The name that an item gives.
+pub(crate) fn name_of_item(root: NodeRef<'_>) -> Option<NodeRef<'_>> {
+    let named = |node: &NodeRef<'_>| node.kind() == Kind::Name;
+    root.children().find(named).or_else(|| root.children().find_map(|inner| inner.children().find(named)))
 }
