@@ -79,7 +79,7 @@ impl Lent {
         exec.program = Program::Argv(remove.chain(paths).map(str::to_owned).collect());
         match channel.exec(&exec, &|_, _| {}, cx).await? {
             Exit::Code(0) => Ok(()),
-            exit => Err(BackendError::Machine {
+            exit @ (Exit::Code(_) | Exit::Signal(_)) => Err(BackendError::Machine {
                 message: format!("the secret files of the step could not be removed from the machine: {exit}"),
                 help: None,
             }),
@@ -103,7 +103,7 @@ impl Drop for Placed {
 async fn in_memory(channel: &mut dyn Channel, cx: &Cx) -> Result<(), BackendError> {
     match channel.exec(&quick(IN_MEMORY), &|_, _| {}, cx).await? {
         Exit::Code(0) => Ok(()),
-        _ => Err(BackendError::Program {
+        Exit::Code(_) | Exit::Signal(_) => Err(BackendError::Program {
             message: "secret files need a `/run` that is in memory, and this machine's is not".to_owned(),
             help: Some("pass the secret in `env`".to_owned()),
         }),
