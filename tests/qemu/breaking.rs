@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::bed::{has, lacking, must, run, within};
 use crate::guests::{Place, skipped, text, vm};
 
-/// One booted layer, and what goes wrong on it. Each image resumes that layer; only the locked one boots.
+/// One booted layer, and what goes wrong on it. Each image resumes that layer; only those that never come up boot.
 const PROGRAM: &str = r#"
 secret password: String from env("IMGC_TEST_PASSWORD")
 
@@ -43,6 +43,12 @@ image locked {
   machine = { memory = 512MiB, firmware = uefi, login = { password = password } }
   sh "never" { script = "true" }
 }
+image unsigned {
+  from = qemu.disk(disk0)
+  machine = { memory = 512MiB, firmware = uefi_secure, login = { key = file("./key") } }
+  sh "never" { script = "true" }
+}
+output o_unsigned = unsigned
 output o_panics = panics
 output o_starves = starves
 output o_fills = fills
@@ -59,13 +65,15 @@ fn machine_failures_name_their_cause() {
     let place = Place::new(&format!("{}{PROGRAM}", vm()));
     let began = SystemTime::now();
     // All at once: those that resume wait for the layer, and the locked one boots meanwhile.
-    let together = ["o_panics", "o_starves", "o_fills", "o_unplugged", "o_locked", "--keep-going", "-j", "4"];
+    let together =
+        ["o_panics", "o_starves", "o_fills", "o_unplugged", "o_locked", "o_unsigned", "--keep-going", "-j", "4"];
     let said = fails(&place, &together);
     for (image, cause) in [
         ("panics", "the guest's kernel stopped: sysrq triggered crash"),
         ("starves", "the guest ran out of memory, and its kernel killed a process"),
         ("fills", "a disk of the guest is full"),
         ("unplugged", "is down: it has no link"),
+        ("unsigned", "secure boot refuses the guest's boot loader"),
         ("locked", "the guest refuses the password of the user `root`"),
     ] {
         assert!(said.contains(cause), "the failure of `{image}` does not say `{cause}`:\n{said}");

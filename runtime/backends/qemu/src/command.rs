@@ -243,3 +243,29 @@ impl Line {
         self.0.extend([name.to_owned(), value.into()]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(firmwares: Option<&Firmwares>) -> Vec<String> {
+        let platform = Platform { os: "linux".into(), distro: None, arch: "amd64".into() };
+        let line = fixed(&Machine::default(), Accelerator::Tcg, firmwares, &platform);
+        line.chunks(2).map(|pair| pair.join(" ")).collect()
+    }
+
+    #[test]
+    fn firmware_that_checks_signatures_is_out_of_the_guests_reach() {
+        let files = |secure| Firmwares { code: "/code.fd".into(), vars: "/vars.fd".into(), secure };
+        let has = |line: &[String], option: &str| line.iter().any(|given| given == option);
+        let secure = options(Some(&files(true)));
+        assert!(has(&secure, "-machine q35,memory-backend=ram,smm=on"), "{secure:?}");
+        assert!(has(&secure, "-global driver=cfi.pflash01,property=secure,value=on"), "{secure:?}");
+        assert!(has(&secure, "-drive if=pflash,format=raw,unit=0,readonly=on,file=/code.fd"), "{secure:?}");
+        assert!(has(&secure, "-drive if=pflash,format=raw,unit=1,file=firmware-vars.fd"), "{secure:?}");
+        let plain = options(Some(&files(false)));
+        assert!(has(&plain, "-machine q35,memory-backend=ram"), "{plain:?}");
+        assert!(!plain.iter().any(|given| given.starts_with("-global")), "{plain:?}");
+        assert!(!options(None).iter().any(|given| given.contains("pflash")));
+    }
+}

@@ -77,12 +77,6 @@ const FATAL: &[Sign] = &[
         help: "a disk that boots by BIOS needs `firmware = bios`",
     },
     Sign {
-        words: &["Access Denied", "BdsDxe: failed to load Boot"],
-        kind: Kind::NoBoot,
-        message: "secure boot refuses the guest's boot loader",
-        help: "it is not signed: use `firmware = uefi`",
-    },
-    Sign {
         words: &["grub rescue>"],
         kind: Kind::NoBoot,
         message: "the boot loader does not find its files",
@@ -148,9 +142,21 @@ const GRAVE: &[Sign] = &[
     },
 ];
 
+/// What firmware says of a boot loader that secure boot refuses, before it goes on to look for another disk.
+const REFUSED: &[Sign] = &[Sign {
+    words: &["Access Denied", "BdsDxe: failed to load Boot"],
+    kind: Kind::NoBoot,
+    message: "secure boot refuses the guest's boot loader",
+    help: "it is not signed by anybody whom the firmware trusts: sign it, or use `firmware = uefi`",
+}];
+
 /// Why the guest cannot go on.
 pub(super) fn fatal(text: &str) -> Option<Cause> {
-    last_sign(text, FATAL)
+    let cause = last_sign(text, FATAL)?;
+    // That nothing is left to boot from is only what comes of it.
+    let refused = cause.line.as_ref().is_some_and(|line| line.contains("No bootable option"));
+    let refused = refused.then(|| last_sign(text, REFUSED)).flatten();
+    Some(refused.unwrap_or(cause))
 }
 
 /// What may be why.

@@ -8,6 +8,7 @@ const OOM: &str = include_str!("serial/oom.txt");
 const OOM_PANIC: &str = include_str!("serial/oompanic.txt");
 const INIT_DIES: &str = include_str!("serial/initdies.txt");
 const NO_ROOT: &str = include_str!("serial/noroot.txt");
+const UNSIGNED: &str = include_str!("serial/unsigned.txt");
 const FULL: &str = include_str!("serial/full.txt");
 
 fn serial(text: &str) -> (Kind, String) {
@@ -30,6 +31,9 @@ fn consoles_of_real_guests_tell_the_cause() {
     let init = "the guest's first process ended, and its kernel stopped: Attempted to kill init! exitcode=0x00000300";
     assert_eq!(serial(INIT_DIES), (Kind::Panic, init.to_owned()));
     assert_eq!(serial(NO_ROOT), (Kind::NoBoot, "the guest's kernel finds no root file system".to_owned()));
+    assert_eq!(serial(UNSIGNED), (Kind::NoBoot, "secure boot refuses the guest's boot loader".to_owned()));
+    let empty = UNSIGNED.replace("Access Denied", "Not Found");
+    assert_eq!(serial(&empty), (Kind::NoBoot, "the firmware finds no disk that it can boot from".to_owned()));
     assert_eq!(serial(FULL), (Kind::DiskFull, "a disk of the guest is full".to_owned()));
     let line = diagnose(&Evidence { serial: PANIC, ..Evidence::default() }).unwrap().line.unwrap();
     assert_eq!(line, "Kernel panic - not syncing: sysrq triggered crash");
