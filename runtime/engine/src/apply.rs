@@ -217,7 +217,9 @@ async fn once(
     };
     fail_point!("apply.placed");
     drop(sharing);
-    finish(engine, options, &applied, &cx)?;
+    let is_news = |node: &&NodeOutcome| node.outcome == Outcome::Cached && !shared.survey.is_noted(node.node);
+    let used: Vec<Fingerprint> = applied.nodes.iter().filter(is_news).map(|node| node.fingerprint).collect();
+    finish(engine, options, &applied, &used, &cx)?;
     drop(lock);
     Ok(applied)
 }
@@ -350,19 +352,26 @@ fn commits_cost(shared: &Shared, id: NodeId) -> bool {
     backend.is_some_and(|backend| backend.offers().commit != CommitCost::Free)
 }
 
-fn finish(engine: &Engine, options: &Options, applied: &Applied, cx: &Cx) -> Result<(), EngineError> {
+/// Writes down what came of a run, notes which results it used, and trims the store.
+fn finish(
+    engine: &Engine,
+    options: &Options,
+    applied: &Applied,
+    used: &[Fingerprint],
+    cx: &Cx,
+) -> Result<(), EngineError> {
     if let Some(run) = &options.run {
-        let json = serde_json::to_value(applied).map_err(|error| EngineError::Internal {
-            message: format!("the result cannot be written down: {error}"),
-        })?;
-        run.finish(&json)?;
+        run.finish(applied)?;
     }
     let keep: Vec<Fingerprint> = applied.nodes.iter().map(|node| node.fingerprint).collect();
-    if let Err(error) = engine.store.touch(&keep) {
+    if let Err(error) = engine.store.touch(used) {
         cx.note(format!("cannot note what was used: {error}"));
     }
+    // A run that ended beside this one may have parked a machine: the next one throws it away, this one does not.
+    let runs = options.run.as_ref().and_then(|run| run.dir().parent());
+    let pinned = runs.map(|runs| journal::parked(runs, &engine.backends)).unwrap_or_default();
     if let Some(budget) = options.budget
-        && let Err(error) = engine.store.trim(budget, &keep)
+        && let Err(error) = engine.store.trim_beside(budget, &keep, &pinned)
     {
         // The images are there; a store above its budget is worth a word, not a failure.
         cx.note(format!("cannot trim the store to its budget: {error}"));

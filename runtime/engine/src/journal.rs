@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use imgc_backend::{Cx, Effect, Lasting, Ledger, Mark, Settled};
+use imgc_backend::{Cx, Effect, Lasting, LayerId, Ledger, Mark, Settled};
 use imgc_plan::Digest;
 use imgc_store::{Process, fail_point};
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,13 @@ pub fn dead_runs(runs: &Path) -> Vec<DeadRun> {
         }
     }
     dead
+}
+
+/// What runs, dead or alive, keep in the store that no entry of the index may need: the trees of parked machines.
+pub fn parked(runs: &Path, backends: &Backends) -> Vec<Digest> {
+    let open = directories(runs).into_iter().filter_map(|dir| read(&dir).ok().flatten()).flatten();
+    let layers = open.filter_map(|effect| backends.get(effect.backend.as_str())?.parked(&effect));
+    layers.flat_map(|layer| layer.chain).map(|LayerId(digest)| digest).collect()
 }
 
 /// Takes up what runs that died left open, holding their locks.

@@ -30,6 +30,8 @@ pub(crate) struct Known {
     pub(crate) state: State,
     /// Seconds since 1970.
     pub(crate) created: i64,
+    /// When the index last noted that it was used.
+    pub(crate) used: i64,
     stored: Stored,
     /// How many layers its chain has.
     len: usize,
@@ -46,10 +48,10 @@ impl Known {
     /// What an entry holds, for a step on a layer whose chain has so many layers; none where another imgc wrote it in
     /// a way this one does not read: a miss.
     pub(crate) fn read(work: &Work, is_probe: bool, entry: &IndexEntry, on: Option<usize>) -> Option<Self> {
-        let created = entry.created;
+        let (created, used) = (entry.created, entry.used);
         if is_probe {
             let StoredPass { passed: state } = entry.payload.read().ok()?;
-            return Some(Self { state, created, stored: Stored::Passed, len: 0 });
+            return Some(Self { state, created, used, stored: Stored::Passed, len: 0 });
         }
         match work {
             Work::Source(_) | Work::Step(_) => {
@@ -58,12 +60,12 @@ impl Known {
                     return None;
                 }
                 let (state, len) = (layer.state, layer.below + layer.top.len());
-                Some(Self { state, created, stored: Stored::Layer(layer), len })
+                Some(Self { state, created, used, stored: Stored::Layer(layer), len })
             }
             Work::Artifact(_) => {
                 let artifact: Artifact = entry.payload.read().ok()?;
                 let state = State::content([artifact.digest], None);
-                Some(Self { state, created, stored: Stored::Artifact(artifact), len: 0 })
+                Some(Self { state, created, used, stored: Stored::Artifact(artifact), len: 0 })
             }
         }
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use imgc_backend::{Event, EventSink, Journal};
 use imgc_plan::{Address, Digest, NodeId};
+use serde::Serialize;
 
 use crate::EngineError;
 use imgc_store::fail_point;
@@ -81,10 +82,19 @@ impl Run {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(&self, result: &serde_json::Value) -> Result<(), EngineError> {
+    pub fn finish(&self, result: &impl Serialize) -> Result<(), EngineError> {
         let path = self.dir.join("apply.json");
-        let text = format!("{result:#}\n");
-        fs::write(&path, text).map_err(EngineError::io(format!("cannot write {}", path.display())))
+        let text = serde_json::to_string_pretty(result).map_err(|error| EngineError::Internal {
+            message: format!("the result cannot be written down: {error}"),
+        })?;
+        let text = format!("{text}\n");
+        // Somebody may have emptied the folder of runs meanwhile: what was built must not fail for that.
+        let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let mut written = fs::write(&path, &text);
+        if written.as_ref().is_err_and(is_gone) {
+            written = fs::create_dir_all(&self.dir).and_then(|()| fs::write(&path, &text));
+        }
+        written.map_err(EngineError::io(format!("cannot write {}", path.display())))
     }
 }
 

@@ -11,7 +11,7 @@ use imgc_backend::{Cx, Layer, Presence};
 use imgc_plan::{Address, Fingerprint, Node, NodeId, Plan, State, fingerprint_of};
 use imgc_store::IndexEntry;
 
-use crate::facts::{Facts, is_expired};
+use crate::facts::{Facts, is_expired, now};
 use crate::remember::{self, Remembered};
 use crate::result::{Known, NodeResult, stands_on};
 use crate::{CacheUse, Engine, EngineError, Selection, fill};
@@ -94,6 +94,12 @@ impl Survey {
             Some(Found::Hit { .. } | Found::Miss { needed: false, .. }) => true,
             Some(Found::Miss { .. } | Found::Open { .. }) | None => false,
         }
+    }
+
+    /// Whether the index has been told of late that a result is used: in large plans to tell it again of each takes time.
+    pub(crate) fn is_noted(&self, id: NodeId) -> bool {
+        const OFTEN: i64 = 3600;
+        matches!(self.found.get(&id), Some(Found::Hit { known, .. }) if known.used >= now() - OFTEN)
     }
 
     /// A node with the values of others in its place, as far as they are known.

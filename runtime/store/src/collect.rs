@@ -146,6 +146,11 @@ impl Store {
     ///
     /// Does nothing while anyone shares the store, so a run drops its [`crate::Sharing`] before it trims.
     pub fn trim(&self, budget: u64, keep: &[Fingerprint]) -> Result<Trimmed, StoreError> {
+        self.trim_beside(budget, keep, &[])
+    }
+
+    /// As [`Store::trim`]; never takes these trees and objects either, which something outside the index needs.
+    pub fn trim_beside(&self, budget: u64, keep: &[Fingerprint], pinned: &[Digest]) -> Result<Trimmed, StoreError> {
         let Some(_exclusive) = self.try_exclusive()? else { return Ok(Trimmed::InUse) };
         let contents = self.contents()?;
         let mut bytes = contents.bytes();
@@ -157,7 +162,7 @@ impl Store {
         }
         let entries = self.all_entries()?;
         let mut users: HashMap<Digest, usize> = HashMap::new();
-        for digest in entries.iter().flat_map(refs_once) {
+        for digest in entries.iter().flat_map(refs_once).chain(pinned.iter().copied()) {
             *users.entry(digest).or_default() += 1;
         }
         let known = contents.trees.keys().chain(contents.objects.keys());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imgc_backend::{Event, Fault, Intended, Lasting};
-use imgc_engine::{ApplyError, EngineError, Options, Run};
+use imgc_engine::{ApplyError, EngineError, OnError, Options, Run};
 use serde_json::json;
 
 use crate::bed::{Bed, Do, Img, Kind, Program, one, plan};
@@ -13,6 +13,7 @@ crate::cases! {
     async
         a_failure_keeps_what_was_done_and_the_next_run_goes_on_from_there,
         after_a_failure_running_steps_end_and_nothing_new_starts,
+        a_parked_machine_outlives_the_trim_of_a_run_beside_it,
         the_first_interrupt_lets_steps_end_and_the_second_stops_them,
         what_no_backend_offers_is_refused_before_anything_starts,
         a_cached_source_needs_no_tools,
@@ -84,6 +85,42 @@ async fn the_first_interrupt_lets_steps_end_and_the_second_stops_them(kind: Kind
     let (result, ()) = tokio::join!(bed.apply(&plan, &again), soon);
     assert!(matches!(result, Err(ApplyError::Interrupted { left: 2 })), "{result:?}");
     assert!(bed.ran().is_empty());
+    bed.nothing_alive();
+}
+
+async fn a_parked_machine_outlives_the_trim_of_a_run_beside_it(kind: Kind) {
+    let bed = Bed::new(kind);
+    let runs = bed.path().join("runs");
+    let slow = plan(&one(vec![Do::taking("slow", kind.at_least(500))]));
+    let bad = plan(&Program { images: vec![image("other", vec![Do::of("left"), Do::of("fail 1")])] });
+    let other = bed.another("q");
+    let run = Some(Arc::new(Run::begin(&runs).unwrap()));
+    let trims = Options { run, budget: Some(0), ..Options::default() };
+    let fails = async {
+        bed.until_one_runs().await;
+        let run = Some(Arc::new(Run::begin(&runs).unwrap()));
+        let keep = Options { run, on_error: OnError::Keep, ..Options::default() };
+        let ApplyError::Failed(failures) = other.apply(&bad, &keep).await.unwrap_err() else { panic!() };
+        failures[0].parked.clone().unwrap()
+    };
+    let (trimmed, parked) = tokio::join!(bed.apply(&slow, &trims), fails);
+    trimmed.unwrap();
+    let at = (runs.as_path(), parked.as_str());
+    let mut opened = imgc_engine::open_parked(&other.engine, &bad, "i0/do \"s1\"", at, &other.cx()).await.unwrap();
+    let exec = imgc_backend::Exec {
+        program: imgc_backend::Program::Argv(vec!["/bin/cat".to_owned(), "/content".to_owned()]),
+        env: BTreeMap::new(),
+        user: "root".to_owned(),
+        workdir: "/".to_owned(),
+        network: false,
+        timeout: None,
+    };
+    let said = std::sync::Mutex::new(Vec::new());
+    let output = |_: imgc_backend::Stream, bytes: &[u8]| said.lock().unwrap().extend_from_slice(bytes);
+    let cx = other.cx();
+    let exit = opened.machine.channel(&cx).await.unwrap().exec(&exec, &output, &cx).await.unwrap();
+    assert_eq!((exit, said.lock().unwrap().as_slice()), (imgc_backend::Exit::Code(0), b"left\nfail 1\n".as_slice()));
+    opened.machine.close(imgc_backend::Close::Discard, &cx).await.unwrap();
     bed.nothing_alive();
 }
 

@@ -66,6 +66,7 @@ const NOT_ON: &[(&str, &[Kind], &str)] = &[
     ("a_step_that_does_not_repeat_is_a_finding", &NOT_CONTENT, "a state that is made does not tell what a step left"),
     ("of_two_equal_images_one_is_built", &[Kind::Dear], "a step that costs less than its layer is done by each"),
     ("a_pin_of_the_lock_is_told_with_what_it_was", &[Kind::Dear], "what stands on the source was not kept"),
+    ("a_parked_machine_outlives_the_trim_of_a_run_beside_it", &NOT_ROOTFS, "it keeps no trees in the store"),
     ("an_evicted_layer_is_made_again_and_what_follows_is_found", &[Kind::Dear], "the layer was never kept"),
     (
         "a_run_takes_as_long_as_an_ideal_list_schedule",
@@ -101,6 +102,7 @@ const NOT_ON: &[(&str, &[Kind], &str)] = &[
 
 const NOT_CONTENT: [Kind; 3] = [Kind::Made, Kind::Far, Kind::Dear];
 const NOT_LOCAL: [Kind; 4] = [Kind::Made, Kind::Far, Kind::Dear, Kind::Rootfs];
+const NOT_ROOTFS: [Kind; 4] = [Kind::Local, Kind::Made, Kind::Far, Kind::Dear];
 const NOT_FAR: [Kind; 4] = [Kind::Local, Kind::Made, Kind::Dear, Kind::Rootfs];
 const NO_MACHINES: [Kind; 3] = [Kind::Local, Kind::Made, Kind::Rootfs];
 

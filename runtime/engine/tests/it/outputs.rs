@@ -10,6 +10,7 @@ use crate::bed::{Bed, Do, Img, Kind, Program, plan};
 crate::cases! {
     async
         artifacts_are_put_in_place_with_their_sums,
+        a_run_whose_folder_was_removed_still_says_what_came_of_it,
         what_is_there_stays_what_was_changed_is_replaced_and_what_is_gone_is_forgotten,
     ;
     plain
@@ -37,6 +38,15 @@ async fn artifacts_are_put_in_place_with_their_sums(kind: Kind) {
         serde_json::from_str(&fs::read_to_string(run.dir().join("apply.json")).unwrap()).unwrap();
     assert_eq!(told, applied);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+}
+
+async fn a_run_whose_folder_was_removed_still_says_what_came_of_it(kind: Kind) {
+    let bed = Bed::new(kind);
+    let run = std::sync::Arc::new(Run::begin(&bed.path().join("runs")).unwrap());
+    fs::remove_dir_all(bed.path().join("runs")).unwrap();
+    let options = Options { run: Some(run.clone()), ..Options::default() };
+    bed.apply(&plan(&two()), &options).await.unwrap();
+    assert!(run.dir().join("apply.json").exists());
 }
 
 async fn what_is_there_stays_what_was_changed_is_replaced_and_what_is_gone_is_forgotten(kind: Kind) {

@@ -139,6 +139,10 @@ impl Backend for Real {
         Ok(Recovered::Destroyed)
     }
 
+    fn parked(&self, effect: &Effect) -> Option<Layer> {
+        self.inner.parked(effect)
+    }
+
     fn layer_size(&self, layer: &Layer) -> u64 {
         self.inner.layer_size(layer)
     }
@@ -182,7 +186,9 @@ impl Machine for RealMachine {
 #[async_trait::async_trait]
 impl Channel for RealMachine {
     async fn exec(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
-        let Program::Script { text, .. } = &exec.program else { return Ok(Exit::Code(127)) };
+        let Program::Script { text, .. } = &exec.program else {
+            return self.machine.channel(cx).await?.exec(exec, output, cx).await;
+        };
         self.last.clone_from(text);
         let program = Program::Script {
             interpreter: vec!["/bin/sh".to_owned(), "-eu".to_owned()],
@@ -209,7 +215,7 @@ impl Channel for RealMachine {
 fn script(content: &str, takes: Duration) -> String {
     let takes = takes.as_secs_f64();
     let does = match content.strip_prefix("fail ") {
-        Some(code) => format!("exit {code}"),
+        Some(code) => format!("echo '{content}' >> /content\nexit {code}"),
         None if content == "random" => "cat /proc/sys/kernel/random/uuid > /content".to_owned(),
         None if content.is_empty() => String::new(),
         None => format!("echo '{content}' >> /content"),
