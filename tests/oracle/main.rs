@@ -11,37 +11,42 @@
     reason = "a test ends where something does not hold, and says what it skips"
 )]
 
+mod locked;
 mod mutations;
 mod package;
 mod trees;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use mutations::{Mutation, mutations};
-use package::{Package, STEPS};
+use package::{Package, STEPS, Step};
 use trees::{Trees, trees};
 
 /// A package, a store with its base built, and another store that is never read.
 struct Bed {
     dir: tempfile::TempDir,
     base: Package,
+    steps: &'static [Step],
     trees: Trees,
 }
 
 impl Bed {
-    fn new() -> Self {
+    fn new(base: impl Fn(&Path) -> Package, steps: &'static [Step]) -> Self {
         let dir = tempfile::Builder::new().prefix("imgc-oracle-").tempdir_in("/var/tmp").expect("a folder in /var/tmp");
-        let base = Package::base(dir.path());
-        let mut bed = Self { dir, base, trees: Trees::new() };
+        let base = base(dir.path());
+        let mut bed = Self { dir, base, steps, trees: Trees::new() };
         bed.base.write(&bed.path("package"));
         bed.must("store", &["apply"]);
+        if let Ok(lock) = fs::read(bed.path("package/imgc.lock")) {
+            bed.base.put("imgc.lock", &lock, 0o644);
+        }
         bed.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
-        bed.trees = trees(&bed.path("package/out-truth"), &Trees::new(), &bed.path("unpacked"));
+        bed.trees = trees(&bed.path("package/out-truth"), steps, &Trees::new(), &bed.path("unpacked"));
         bed.index(|from, to| assert!(fs::copy(from, to).is_ok(), "index"));
         bed
     }
@@ -92,7 +97,7 @@ impl Bed {
         let plan: Value = serde_json::from_str(&self.must("store", &["plan", "--format", "json"])).expect("a plan");
         let ran = started(&self.must("store", &["apply", "--format", "json"]));
         self.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
-        let after = trees(&self.path("package/out-truth"), &self.trees, &self.path("unpacked"));
+        let after = trees(&self.path("package/out-truth"), self.steps, &self.trees, &self.path("unpacked"));
         let mut wrong = Vec::new();
         let must_run = self.truth(mutation, &after);
         if ran != must_run {
@@ -109,7 +114,7 @@ impl Bed {
         // Of an image without an output there is nothing to see, and nothing to make.
         let differs = |image: &str| after.get(image).is_some_and(|tree| self.trees.get(image) != Some(tree));
         let mut found = BTreeSet::new();
-        for step in STEPS {
+        for step in self.steps {
             let address = mutation.renamed.get(step.address).map_or(step.address, String::as_str);
             if touched(step.address) || step.on.is_some_and(|on| differs(mutation.moved.get(step.image).unwrap_or(&on)))
             {
@@ -187,7 +192,7 @@ fn every_mutation_is_explained_and_runs_exactly_what_it_must() {
     let all: Vec<&Mutation> = all.iter().filter(|mutation| mutation.name.contains(&only)).collect();
     let (even, odd): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(n, _)| n % 2 == 0);
     let check = |part: Vec<(usize, &&Mutation)>| {
-        let bed = Bed::new();
+        let bed = Bed::new(Package::base, STEPS);
         part.into_iter().flat_map(|(_, mutation)| bed.check(mutation)).collect::<Vec<String>>()
     };
     let wrong: Vec<String> = std::thread::scope(|scope| {
@@ -196,5 +201,17 @@ fn every_mutation_is_explained_and_runs_exactly_what_it_must() {
         wrong.extend(other.join().expect("a thread"));
         wrong
     });
+    assert!(wrong.is_empty(), "{} of {} mutations:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_change_of_the_lock_is_explained_and_runs_exactly_what_it_must() {
+    if !can_build() {
+        return;
+    }
+    let bed = Bed::new(locked::package, locked::STEPS);
+    let all = locked::mutations(&bed.path("archives"));
+    assert!(all.len() >= 20, "only {} mutations", all.len());
+    let wrong: Vec<String> = all.iter().flat_map(|mutation| bed.check(mutation)).collect();
     assert!(wrong.is_empty(), "{} of {} mutations:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }

@@ -34,10 +34,10 @@ const SHELLS: [(&str, &str); 4] = [
     (SIDE, "cat /one > /side"),
 ];
 
-struct List(Vec<Mutation>);
+pub(crate) struct List(pub(crate) Vec<Mutation>);
 
 impl List {
-    fn add(
+    pub(crate) fn add(
         &mut self,
         name: impl Into<String>,
         at: &'static str,

@@ -14,7 +14,12 @@ pub(crate) struct Step {
     pub(crate) output: &'static str,
 }
 
-const fn step(address: &'static str, image: &'static str, on: Option<&'static str>, output: &'static str) -> Step {
+pub(crate) const fn step(
+    address: &'static str,
+    image: &'static str,
+    on: Option<&'static str>,
+    output: &'static str,
+) -> Step {
     Step { address, image, on, output }
 }
 
@@ -121,9 +126,14 @@ impl Package {
 
     /// Replaces a text of the program, which must be there.
     pub(crate) fn edit(&mut self, from: &str, to: &str) {
-        let Some(Entry::File(text, _)) = self.0.get_mut("main.imgc") else { panic!("no program") };
+        self.edit_file("main.imgc", from, to);
+    }
+
+    /// Replaces a text of a file, which must be there.
+    pub(crate) fn edit_file(&mut self, file: &str, from: &str, to: &str) {
+        let Some(Entry::File(text, _)) = self.0.get_mut(file) else { panic!("no {file}") };
         let old = String::from_utf8_lossy(text).into_owned();
-        assert!(old.contains(from), "`{from}` is not in the program");
+        assert!(old.contains(from), "`{from}` is not in {file}: {old}");
         *text = old.replacen(from, to, 1).into_bytes();
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::package::STEPS;
+use crate::package::Step;
 
 /// By image: the digest of its archive, and every entry of its tree with all that tells two of them apart.
 pub(crate) type Trees = BTreeMap<String, Tree>;
@@ -28,10 +28,10 @@ impl PartialEq for Tree {
 
 /// Reads the archives in `out`; those that are byte for byte the ones of `known` are not unpacked again. An image whose
 /// output is not in the program any more has no archive, and no tree.
-pub(crate) fn trees(out: &Path, known: &Trees, scratch: &Path) -> Trees {
+pub(crate) fn trees(out: &Path, steps: &[Step], known: &Trees, scratch: &Path) -> Trees {
     let sums = fs::read_to_string(out.join("SHA256SUMS")).expect("SHA256SUMS");
     let mut found = Trees::new();
-    for step in STEPS {
+    for step in steps {
         let file = format!("{}.tar", step.output);
         let line = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}")));
         assert_eq!(line.is_some(), out.join(&file).exists(), "{file} and its line in SHA256SUMS");
