@@ -93,5 +93,9 @@ fn types(world: &MapWorld, tree: &imgc_compiler::syntax::Tree, memo: &Memo) -> S
         }
     }
     found.sort();
-    found.iter().map(|((line, column), text)| format!("{line}:{column} {text}\n")).collect()
+    let mut text = String::new();
+    for ((line, column), what) in found {
+        text.push_str(&format!("{line}:{column} {what}\n"));
+    }
+    text
 }
