@@ -148,10 +148,28 @@ fn a_guest_is_kept_and_reached(place: &Place) {
     } else {
         lacking("ssh");
     }
+    a_kept_guest_is_entered(place, &said);
     let console = kept.split("UNIX-CONNECT:").nth(1).and_then(|rest| rest.split('`').next()).expect("a socket");
     assert!(Path::new(console).exists(), "{console}");
     must(&mut place.bed.imgc(&["clean"]));
     within(Duration::from_secs(20), "`imgc clean` ends it", || place.running().is_empty().then_some(()));
+}
+
+/// `imgc shell --parked`: the very guest in which the step failed, which lives on.
+fn a_kept_guest_is_entered(place: &Place, said: &str) {
+    for part in ["console is kept in", "screen is kept in", "imgc shell --parked"] {
+        assert!(said.contains(part), "`{part}` is missing in:\n{said}");
+    }
+    let token = said.split("--parked ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a name");
+    let enter = |script: &str| {
+        let mut shell = place.bed.imgc(&["shell", "--parked", token, "fills/sh \"fills\"", "--", "sh", "-c", script]);
+        let output = run(shell.current_dir(&place.package).env("IMGC_TEST_PASSWORD", "none"));
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert_eq!(place.running().len(), 1, "the guest was ended");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(enter("cat /root/ready; touch /run/entered; exit 3"), "ready");
+    assert_eq!(enter("ls /run/entered; exit 3"), "/run/entered");
 }
 
 /// A program in a guest as a step left it, over the agent.

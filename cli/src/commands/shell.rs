@@ -57,7 +57,7 @@ async fn open_and_run(args: &ShellArgs, session: &Session, places: &Places, comp
     };
     let opened = opened.map_err(|error| session.engine_failure(&plan, &sources, &error))?;
     progress.finish();
-    tell(args, &plan.node(opened.node).address.0, session);
+    tell(args, &opened, &plan.node(opened.node).address.0, session);
     // A terminal sends Ctrl-C to the program; nobody else may end the machine from here but by ending imgc.
     let attached = attach(args, opened, &cx);
     let ended = stop.while_running(attached, |_| {}).await??;
@@ -65,8 +65,16 @@ async fn open_and_run(args: &ShellArgs, session: &Session, places: &Places, comp
 }
 
 /// Says where one is, where somebody reads it.
-fn tell(args: &ShellArgs, address: &str, session: &Session) {
-    if args.command.is_empty() && std::io::stdin().is_terminal() {
+fn tell(args: &ShellArgs, opened: &Opened, address: &str, session: &Session) {
+    if !args.command.is_empty() || !std::io::stdin().is_terminal() {
+        return;
+    }
+    if opened.layer.is_none() {
+        session.terminal.note(format_args!(
+            "the very machine in which {address} failed; `exit` leaves it, and it lives on until the next apply or \
+             `imgc clean`"
+        ));
+    } else {
         let moment = match &args.parked {
             Some(_) => "in which it failed,",
             None if args.before => "before",

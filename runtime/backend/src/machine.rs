@@ -61,6 +61,17 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// Enters the parked machine of a run that ended, where that lives on by itself. It is not the caller's: closing it
+    /// leaves it as it is. None where the effect is anything else.
+    async fn enter(
+        &self,
+        _effect: &Effect,
+        _spec: &MachineSpec,
+        _cx: &Cx,
+    ) -> Result<Option<Box<dyn Machine>>, BackendError> {
+        Ok(None)
+    }
+
     /// The bytes that a layer alone keeps in the store, for budgets and `imgc cache ls`; zero if unknown.
     fn layer_size(&self, layer: &Layer) -> u64;
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use imgc_backend::{CameUp, Close, Cx, Layer, Machine, MachineSpec, Secrets};
+use imgc_backend::{CameUp, Close, Cx, Effect, Layer, Machine, MachineSpec, Secrets};
 use imgc_plan::{Node, NodeId, Plan, node::Work};
 use imgc_store::Sharing;
 
@@ -31,8 +31,8 @@ pub enum Moment {
 pub struct Opened {
     /// The step or source it is about.
     pub node: NodeId,
-    /// What the machine stands on.
-    pub layer: Layer,
+    /// What the machine stands on; none where it is the very machine that was kept, which lives on when it is left.
+    pub layer: Option<Layer>,
     /// The machine; whoever has it closes it.
     pub machine: Box<dyn Machine>,
     /// How it came up.
@@ -83,15 +83,15 @@ pub async fn open_at(
         return Err(error);
     }
     let environment = engine.steps.environment(node);
-    Ok(Opened { node: id, layer, machine, came_up, environment, _run: None, _sharing: sharing })
+    Ok(Opened { node: id, layer: Some(layer), machine, came_up, environment, _run: None, _sharing: sharing })
 }
 
-/// Opens a copy of a machine as it stood when the step at an address failed in it; `token` is what it was parked as by
-/// one of the runs below `runs`.
+/// Opens a machine as it stood when the step at an address failed in it: a copy where its tree was kept, the machine
+/// itself where that lives on. `token` is what it was parked as by one of the runs below `runs`.
 ///
 /// # Errors
-/// [`EngineError::UnknownName`]; [`EngineError::NotThere`] where nothing is parked under that name, or it is no tree at
-/// rest; and what the backend says.
+/// [`EngineError::UnknownName`]; [`EngineError::NotThere`] where nothing is parked under that name, or it cannot be
+/// entered; and what the backend says.
 pub async fn open_parked(
     engine: &Engine,
     plan: &Plan,
@@ -110,15 +110,35 @@ pub async fn open_parked(
         help: "the next apply and `imgc clean` throw kept machines away; build it again with --on-error keep"
             .to_owned(),
     })?;
-    let backend = engine.backends.get(effect.backend.as_str());
-    let layer = backend.and_then(|backend| backend.parked(&effect)).ok_or_else(|| EngineError::NotThere {
-        message: format!("`{token}` is a {} of `{}`, which lives on by itself", effect.kind, effect.backend),
-        help: format!("how it is reached stands in {}", run.dir.join("journal").display()),
-    })?;
     let sharing = share(engine).await?;
-    let (machine, came_up) = machine(engine, plan, id, &layer, cx).await?;
+    let layer = engine.backends.get(effect.backend.as_str()).and_then(|backend| backend.parked(&effect));
+    let (machine, came_up) = match &layer {
+        Some(layer) => machine(engine, plan, id, layer, cx).await?,
+        None => (enter(engine, plan, id, &effect, &run, cx).await?, CameUp::Resumed),
+    };
     let environment = engine.steps.environment(plan.node(id));
     Ok(Opened { node: id, layer, machine, came_up, environment, _run: Some(run), _sharing: sharing })
+}
+
+/// Enters a machine that lives on.
+async fn enter(
+    engine: &Engine,
+    plan: &Plan,
+    id: NodeId,
+    effect: &Effect,
+    run: &DeadRun,
+    cx: &Cx,
+) -> Result<Box<dyn Machine>, EngineError> {
+    let node = plan.node(id);
+    let entered = match engine.backends.get(effect.backend.as_str()) {
+        Some(backend) => backend.enter(effect, &spec(plan, id), &cx.for_node(id)).await,
+        None => Ok(None),
+    };
+    let entered = entered.map_err(|source| EngineError::Open { address: node.address.clone(), source })?;
+    entered.ok_or_else(|| EngineError::NotThere {
+        message: format!("`{}` is a {} of `{}`, which lives on by itself", effect.token, effect.kind, effect.backend),
+        help: format!("how it is reached stands in {}", run.dir.join("journal").display()),
+    })
 }
 
 /// The last layer on the way to what a node leaves that is in the store, and the steps from there on.
@@ -190,11 +210,15 @@ async fn machine(
         .backends
         .get(node.backend.as_str())
         .ok_or_else(|| EngineError::Internal { message: format!("no backend is named `{}`", node.backend) })?;
-    let image = plan.images.iter().find(|image| image.nodes.contains(&id));
-    let image = image.map_or_else(|| node.address.0.clone(), |image| image.address.0.clone());
-    let spec = MachineSpec { platform: node.platform.clone(), image, machine: plan.machine(id), shipped: false };
     backend
-        .open(layer, &spec, &cx.for_node(id))
+        .open(layer, &spec(plan, id), &cx.for_node(id))
         .await
         .map_err(|source| EngineError::Open { address: node.address.clone(), source })
+}
+
+fn spec(plan: &Plan, id: NodeId) -> MachineSpec {
+    let node = plan.node(id);
+    let image = plan.images.iter().find(|image| image.nodes.contains(&id));
+    let image = image.map_or_else(|| node.address.0.clone(), |image| image.address.0.clone());
+    MachineSpec { platform: node.platform.clone(), image, machine: plan.machine(id), shipped: false }
 }

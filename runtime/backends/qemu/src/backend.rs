@@ -157,6 +157,10 @@ impl Backend for Qemu {
         park::recover(effect).await
     }
 
+    async fn enter(&self, effect: &Effect, spec: &MachineSpec, cx: &Cx) -> Result<Option<Box<dyn Live>>, BackendError> {
+        park::enter(&self.store, effect, spec, cx).await
+    }
+
     fn layer_size(&self, layer: &Layer) -> u64 {
         let top = layer.chain.last().and_then(|LayerId(digest)| self.store.object(digest).ok().flatten());
         top.map_or(0, |object| object.size)
