@@ -1,8 +1,13 @@
 //! The editors that this repository serves: their set-ups are built and driven as their users do.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and its helpers count as part of it")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers count as part of it"
+)]
 
 mod neovim;
+mod streams;
 mod vscode;
 
 use std::path::{Path, PathBuf};
