@@ -16,6 +16,7 @@ mod bed;
 mod breaking;
 mod clones;
 mod downloads;
+mod examples;
 mod failing;
 mod guests;
 mod newer;
