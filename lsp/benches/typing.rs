@@ -120,9 +120,9 @@ impl Session {
         let one = |k| {
             let begin = Instant::now();
             if k % 2 == 0 {
-                self.edit(path, from, to)
+                self.edit(path, from, to);
             } else {
-                self.edit(path, to, from)
+                self.edit(path, to, from);
             }
             assert_eq!(self.told(path), json!([]), "{path}");
             begin.elapsed()
@@ -136,9 +136,9 @@ impl Session {
         for k in 0..count {
             let (from, to) = ("  use common.install(", "  use common.in(");
             if k % 2 == 0 {
-                self.edit(path, from, to)
+                self.edit(path, from, to);
             } else {
-                self.edit(path, to, from)
+                self.edit(path, to, from);
             }
             let text = &self.open[path].1;
             let at = text.find("  use common.in").expect("a use") + "  use common.in".len();
