@@ -100,16 +100,29 @@ fn machine_an_edited_step_goes_on_from_the_running_guest() {
     assert_eq!(said(&cold, "tree="), said(&edited, "tree="), "--cold gives another file tree");
 }
 
-/// `restart` and `wait` on a guest that was resumed: another boot, the same disk, and the agent is there again.
+/// `restart`, `wait` and a script that restarts its machine, on a guest that was resumed: another boot each time, the same
+/// disk, and the agent is there again.
 fn a_restarted_guest_comes_back(place: &Place, run: &str, before: &str) {
-    let more = "image again { from = four\n  restart \"again\" {}\n  wait \"ssh\" { until = port(22) }\n  \
-                sh \"after\" { script = \"cat /root/four /root/three; echo boot-after=$(cat /proc/sys/kernel/random/boot_id)\" }\n}\n\
-                output kept_again = again\n";
+    let more = r#"
+image again {
+  from = four
+  restart "again" {}
+  wait "ssh" { until = port(22) }
+  sh "itself" {
+    script = "echo boot-between=$(cat /proc/sys/kernel/random/boot_id); systemctl reboot; sleep 600"
+    disconnect = "expected"
+  }
+  sh "after" { script = "cat /root/four /root/three; echo boot-after=$(cat /proc/sys/kernel/random/boot_id)" }
+}
+output kept_again = again
+"#;
     place.write(&format!("{}{more}", four_steps(run, "edited")));
     let again = place.apply(&["kept_again"]);
     assert!(again.contains("edited") && again.contains("three"), "{again}");
     assert!(!again.contains("started anew"), "{again}");
-    assert_ne!(said(&again, "boot-after="), before, "it did not restart");
+    assert_ne!(said(&again, "boot-between="), before, "it did not restart");
+    assert_ne!(said(&again, "boot-after="), said(&again, "boot-between="), "the script did not restart it");
+    assert_ne!(said(&again, "boot-after="), before);
     place.write(&four_steps(run, "edited"));
 }
 

@@ -76,12 +76,19 @@ pub(crate) async fn after_expected(
             break;
         }
     }
-    match channel.exec(&quick(GOING), &|_, _| {}, cx).await {
-        Ok(Exit::Code(0)) | Err(BackendError::Disconnected { .. }) => {}
-        Ok(_) => return Ok(()),
-        Err(error) => return Err(error),
+    if !is_going(channel, cx).await? {
+        return Ok(());
     }
     back(channel, before, until, cx).await?.ok_or_else(|| late(what, timeout))
+}
+
+/// Whether the machine is about to go down, or has gone.
+pub(crate) async fn is_going(channel: &mut dyn Channel, cx: &Cx) -> Result<bool, BackendError> {
+    match channel.exec(&quick(GOING), &|_, _| {}, cx).await {
+        Ok(Exit::Code(0)) | Err(BackendError::Disconnected { .. }) => Ok(true),
+        Ok(_) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn late(what: &str, timeout: Duration) -> BackendError {

@@ -79,13 +79,23 @@ async fn expecting(
     output: Output<'_>,
 ) -> Result<(), BackendError> {
     let before = restart::boot_id(channel, cx).await?;
-    let went = match once(exec, args, what, channel, cx, output).await {
-        Ok(()) => false,
+    let went = match channel.exec(exec, output, cx).await {
         Err(BackendError::Disconnected { message, .. }) => {
             output(Stream::Note, format!("{message}, as was expected\n").as_bytes());
             true
         }
-        Err(error) => return Err(error),
+        // An orderly shutdown ends the script before it takes the connection.
+        Ok(exit) if killed(exit) && !is_wanted(exit, args) && restart::is_going(channel, cx).await? => {
+            output(
+                Stream::Note,
+                format!("the machine goes down, and {what} ended with {exit}, as was expected\n").as_bytes(),
+            );
+            false
+        }
+        ended => {
+            judged(ended, args, what)?;
+            false
+        }
     };
     restart::after_expected(went, &before, what, Duration::from_millis(args.timeout), channel, cx).await
 }
@@ -118,11 +128,27 @@ async fn once(
     cx: &Cx,
     output: Output<'_>,
 ) -> Result<(), BackendError> {
-    match channel.exec(exec, output, cx).await {
-        Ok(Exit::Code(code)) if args.exit_codes.contains(&code) => Ok(()),
+    judged(channel.exec(exec, output, cx).await, args, what)
+}
+
+fn judged(ended: Result<Exit, BackendError>, args: &ShArgs, what: &str) -> Result<(), BackendError> {
+    match ended {
+        Ok(exit) if is_wanted(exit, args) => Ok(()),
         Ok(exit) => Err(BackendError::StepFailed { what: what.to_owned(), how: exit.to_string() }),
         Err(BackendError::TimedOut { after, .. }) => Err(BackendError::TimedOut { what: what.to_owned(), after }),
         Err(other) => Err(other),
+    }
+}
+
+fn is_wanted(exit: Exit, args: &ShArgs) -> bool {
+    matches!(exit, Exit::Code(code) if args.exit_codes.contains(&code))
+}
+
+/// Ended by a signal; a shell between tells it as 128 and the signal.
+fn killed(exit: Exit) -> bool {
+    match exit {
+        Exit::Signal(_) => true,
+        Exit::Code(code) => code > 128,
     }
 }
 
@@ -172,6 +198,26 @@ mod tests {
         assert_eq!(check(", \"exit_codes\": [3]", vec![Ok(Exit::Code(3))]).await.0, Ok(()));
         let failed = check("", vec![Ok(Exit::Signal(Signal(15)))]).await.0;
         assert_eq!(failed, Err("sh \"a\" ended with signal 15".to_owned()));
+    }
+
+    /// What becomes of a script that may restart its machine, on a guest that does these things.
+    async fn restarting(acts: &[&'static str]) -> (Result<(), String>, usize) {
+        let args: ShArgs = serde_json::from_str(r#"{"script": "reboot", "disconnect": "expected"}"#).unwrap();
+        let mut guest = crate::wait::tests::Guest::new(acts);
+        let result = run(&args, "sh \"a\"", &mut guest, &crate::wait::tests::cx(), &|_, _| {}).await;
+        (result.map_err(|e| e.to_string()), guest.left())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_script_that_its_own_restart_ends_is_no_failure() {
+        // The boot, the script's end, twice that the guest is going, gone, and another boot.
+        assert_eq!(restarting(&["a", "killed", "going", "going", "gone", "back", "b"]).await, (Ok(()), 0));
+        assert_eq!(restarting(&["a", "killed", "gone", "gone", "gone", "back", "b"]).await, (Ok(()), 0));
+        assert_eq!(restarting(&["a", "gone", "back", "b"]).await, (Ok(()), 0));
+        let stays = restarting(&["a", "killed", "fails", "never"]).await;
+        assert_eq!(stays, (Err("sh \"a\" ended with signal 15".to_owned()), 0));
+        let fails = restarting(&["a", "fails", "never"]).await;
+        assert_eq!(fails, (Err("sh \"a\" ended with exit code 1".to_owned()), 0));
     }
 
     #[tokio::test(start_paused = true)]

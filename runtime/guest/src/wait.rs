@@ -93,6 +93,7 @@ pub(crate) mod tests {
             match self.next() {
                 "gone" => Err(BackendError::Disconnected { message: "gone".into(), help: None }),
                 "fails" => Ok(Exit::Code(1)),
+                "killed" => Ok(Exit::Signal(imgc_backend::Signal(15))),
                 said => {
                     output(Stream::Stdout, said.as_bytes());
                     Ok(Exit::Code(0))
