@@ -329,6 +329,17 @@ impl Client {
         }
     }
 
+    /// Waits until what is said of an open text is as it should be.
+    pub(crate) fn settles(&mut self, path: &str, wanted: impl Fn(&[Value]) -> bool) {
+        loop {
+            let list = self.diagnostics(path);
+            if wanted(&list) {
+                return;
+            }
+            assert!(self.listen(PATIENCE), "{path} stays as it is: {list:?}");
+        }
+    }
+
     /// The codes of what is wrong with a text, once the package is known as a whole.
     pub(crate) fn codes(&mut self, path: &str) -> Vec<String> {
         let list = self.diagnostics(path);
