@@ -9,7 +9,7 @@ test="$demo qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils /usr/share/OV
   mdir:mtools sgdisk:gdisk dockerd:docker.io podman:podman runc:runc skopeo:skopeo docker-registry:docker-registry
   /usr/bin/busybox:busybox-static setcap:libcap2-bin setfattr:attr setfacl:acl curl:curl ip:iproute2 iptables:iptables
   unshare:util-linux setpriv:util-linux dash:dash isoinfo:genisoimage /usr/sbin/sshd:openssh-server ssh-agent:openssh-client ninja:ninja-build dot:graphviz slirp4netns:slirp4netns python3:python3 shellcheck:shellcheck openssl:openssl
-  node:nodejs npm:npm nvim:neovim sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server faketime:faketime ps:procps"
+  node:nodejs npm:npm nvim:neovim sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server faketime:faketime ps:procps xz:xz-utils"
 
 bench="$test packer:packer /usr/share/ovmf/OVMF.fd:ovmf"
 

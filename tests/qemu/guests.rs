@@ -133,6 +133,15 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A guest that a failed test kept would be taken for one that the next test left.
+        if std::thread::panicking() {
+            let _ = self.bed.imgc(&["clean"]).output();
+        }
+    }
+}
+
 /// Both streams of a command.
 pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
