@@ -1,4 +1,4 @@
-//! What does not work is said at once, and leaves nothing running.
+//! What does not work is said at once, and leaves nothing running: named `machine_…` so that no other guests run meanwhile.
 
 use std::fs;
 use std::process::Command;
@@ -22,7 +22,7 @@ fn refused_in(place: &Place, expected: &[&str]) {
 }
 
 #[test]
-fn a_machine_larger_than_the_host_is_refused_before_anything_starts() {
+fn machine_larger_than_the_host_is_refused_before_anything_starts() {
     if skipped() {
         return;
     }
@@ -34,7 +34,7 @@ fn a_machine_larger_than_the_host_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn arguments_that_replace_what_imgc_says_are_refused() {
+fn machine_arguments_that_replace_what_imgc_says_are_refused() {
     if skipped() {
         return;
     }
@@ -46,7 +46,7 @@ fn arguments_that_replace_what_imgc_says_are_refused() {
 }
 
 #[test]
-fn what_is_no_sound_disk_is_refused() {
+fn machine_disk_that_is_not_sound_is_refused() {
     if skipped() {
         return;
     }
