@@ -14,6 +14,7 @@ mod expr;
 mod grammar;
 mod limits;
 mod literal;
+mod recover;
 mod report;
 mod text;
 mod types;
@@ -52,18 +53,20 @@ pub fn parse(text: &str, module: ModuleId) -> Parsed {
     if text.len() > MAX_BYTES {
         return refused(text, syntax::file_too_large(place, text.len()));
     }
-    let nesting = limits::nesting(text);
+    let marked = recover::marked(text);
+    let marked = marked.as_deref().unwrap_or(text);
+    let nesting = limits::nesting(marked);
     if let Some(offset) = nesting.too_deep {
         let span = Span { start: offset, end: offset + 1 };
         return refused(text, syntax::nested_too_deep(place.with(span), MAX_NESTING));
     }
-    let parsed = stacker::maybe_grow(STACK_BYTES / 2, STACK_BYTES, || parse_within_limits(text, module));
+    let parsed = stacker::maybe_grow(STACK_BYTES / 2, STACK_BYTES, || parse_within_limits(text, marked, module));
     parsed.unwrap_or_else(|| refused(text, syntax::too_deep(place)))
 }
 
 /// Nothing where pest met one of its own limits.
-fn parse_within_limits(text: &str, module: ModuleId) -> Option<Parsed> {
-    let tree = grammar::tree(text)?;
+fn parse_within_limits(text: &str, marked: &str, module: ModuleId) -> Option<Parsed> {
+    let tree = grammar::tree(text, marked)?;
     let mut builder = build::Builder::new(module);
     let mut items = Vec::with_capacity(tree.pieces.len());
     for (position, root) in tree.roots().enumerate() {

@@ -24,10 +24,11 @@ const CALLS_A_BYTE: usize = 400;
 /// How deep nodes may lie in one another; brackets alone are stopped before.
 const MAX_DEPTH: usize = 2048;
 
-/// The tree of a text, or nothing where it is too deep or pest met one of its limits.
-pub(super) fn tree(text: &str) -> Option<Tree> {
+/// The tree of a text, or nothing where it is too deep or pest met one of its limits. `marked` is the text with the
+/// marks that the grammar needs (see `recover`).
+pub(super) fn tree(text: &str, marked: &str) -> Option<Tree> {
     raise_call_limit(text.len());
-    let pairs = Grammar::parse(Rule::file, text).ok()?;
+    let pairs = Grammar::parse(Rule::file, marked).ok()?;
     Converter::new(text).build(pairs)
 }
 
@@ -289,7 +290,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         Rule::any_type => Kind::AnyType,
         Rule::path => Kind::Path,
         Rule::text => Kind::Text,
-        Rule::chunk => Kind::Chunk,
+        Rule::chunk | Rule::cut_chunk => Kind::Chunk,
         Rule::escape => Kind::Escape,
         Rule::bad_escape => Kind::BadEscape,
         Rule::block_chunk => Kind::BlockChunk,
@@ -301,6 +302,11 @@ fn kind(rule: Rule) -> Option<Kind> {
         Rule::WHITESPACE
         | Rule::COMMENT
         | Rule::file
+        | Rule::mark_item
+        | Rule::mark_line
+        | Rule::line_end
+        | Rule::cut
+        | Rule::quote
         | Rule::blank
         | Rule::alpha
         | Rule::word_char
@@ -332,6 +338,8 @@ fn kind(rule: Rule) -> Option<Kind> {
         | Rule::line_text
         | Rule::hex
         | Rule::block_text
+        | Rule::cut_text
+        | Rule::cut_block_text
         | Rule::bad_piece
         | Rule::bad_gap
         | Rule::own_expr

@@ -1,12 +1,19 @@
 //! Examples while they are typed: no question panics, completion is never empty where names exist, and the other items
 //! keep their answers.
 
-use std::path::Path;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use imgc_compiler::analysis::Analysis;
+use imgc_compiler::analysis::{Analysis, Memo};
 use imgc_compiler::ide;
+use imgc_compiler::ide::structure::{Symbol, SymbolKind, symbols};
 
+use crate::world::MapWorld;
 use crate::{Package, WEB};
+
+/// Places of each item that are looked at in a usual run; `IMGC_TYPING=whole` looks at every one.
+const PLACES: usize = 3;
 
 /// Asks everything at an offset.
 fn ask(analysis: &Analysis, package: &Package, offset: usize) -> usize {
@@ -55,15 +62,127 @@ fn web_typed_character_by_character() {
     }
 }
 
-#[test]
-fn examples_at_sampled_prefixes() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    for name in ["site", "twins", "hello"] {
-        let text = std::fs::read_to_string(root.join(name).join("main.imgc")).unwrap();
-        for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)).step_by(61) {
-            let package = Package::main(&text[..end]);
-            let analysis = package.analysis();
-            ask(&analysis, &package, end);
+/// Every `main.imgc` of the examples.
+fn examples() -> VecDeque<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with("main.imgc") {
+                found.push(path);
+            }
         }
     }
+    found.sort();
+    assert!(found.len() > 5, "{found:?}");
+    found.into()
+}
+
+/// An example while one of its items is being typed and all others stand around it.
+struct Typed<'a> {
+    example: &'a Path,
+    memo: &'a Memo,
+    world: MapWorld,
+    /// Of the whole text.
+    all: &'a [Symbol],
+    /// For each of them: how far into it there is something to complete.
+    asked: &'a [Option<usize>],
+}
+
+impl Typed<'_> {
+    fn analysis(&mut self, text: &str) -> Analysis {
+        self.world.files.insert("main.imgc".to_owned(), text.as_bytes().to_vec());
+        self.memo.analyse(&self.world, &["main.imgc".to_owned()], &|| false).unwrap()
+    }
+
+    /// Whether what is typed of an item ends where somebody gives a name that nothing has yet.
+    fn gives_names(&self, number: usize, typed: &str) -> bool {
+        let mut words = typed.rsplit([' ', '\n']);
+        let in_loop = words.nth(1) == Some("for");
+        let kind = self.all[number].kind;
+        in_loop
+            || matches!(kind, SymbolKind::Record | SymbolKind::Enum | SymbolKind::Import)
+            || (kind == SymbolKind::Function && !typed.contains("->"))
+            || (kind == SymbolKind::Recipe && !typed.contains('{'))
+    }
+
+    /// Looks at a text in which only the first `end` bytes of an item stand.
+    fn look(&mut self, whole: &str, number: usize, end: usize) {
+        let item = &self.all[number].range;
+        let text = format!("{}{}", &whole[..item.start + end], &whole[item.end..]);
+        let cursor = item.start + end;
+        let analysis = self.analysis(&text);
+        let place = format!("{}: {:?}", self.example.display(), &whole[item.start..cursor]);
+        let now: Vec<String> = symbols(&analysis, "main.imgc").into_iter().map(|symbol| symbol.name).collect();
+        let package = Package { world: self.world.clone(), path: "main.imgc".to_owned(), cursors: vec![] };
+        let found = ask(&analysis, &package, cursor);
+        let typed = &whole[item.start..cursor];
+        assert!(found > 0 || self.gives_names(number, typed) || !wants_names(typed), "nothing to complete at {place}");
+        let others = (0..self.all.len()).filter(|other| *other != number);
+        for other in others.clone() {
+            let name = &self.all[other].name;
+            assert!(now.contains(name), "`{name}` is lost behind {place}: {now:?}");
+        }
+        // Each of the others has its turn.
+        let Some(other) = others.clone().nth(end % others.count().max(1)) else { return };
+        let symbol = &self.all[other];
+        // An import has no meaning of its own to show.
+        let shows = symbol.kind != SymbolKind::Import;
+        let moved = |at: usize| if at < item.start { at } else { at - (item.end - item.start) + end };
+        let hover = ide::hover(&analysis, "main.imgc", moved(symbol.name_range.start), &|_| None);
+        assert!(
+            !shows || hover.is_some_and(|hover| hover.markdown.contains(&symbol.name)),
+            "no hover of `{}` behind {place}",
+            symbol.name
+        );
+        if let Some(asked) = self.asked[other].filter(|_| shows) {
+            let at = moved(symbol.range.start + asked);
+            let found = ide::completion(&analysis, &self.world, "main.imgc", at);
+            assert!(!found.is_empty(), "nothing to complete in `{}` behind {place}", symbol.name);
+        }
+    }
+}
+
+fn type_items(example: &Path, memo: &Memo, whole: bool) {
+    let world = MapWorld::read(example.parent().unwrap());
+    let text = String::from_utf8(world.files["main.imgc"].clone()).unwrap();
+    let analysis = memo.analyse(&world, &["main.imgc".to_owned()], &|| false).unwrap();
+    let all: Vec<Symbol> = symbols(&analysis, "main.imgc");
+    // Behind the first `= ` of each item something is expected.
+    let asked = |symbol: &Symbol| {
+        let at = text[symbol.range.clone()].find("= ")? + 2;
+        let found = ide::completion(&analysis, &world, "main.imgc", symbol.range.start + at);
+        (!found.is_empty()).then_some(at)
+    };
+    let asked: Vec<_> = all.iter().map(asked).collect();
+    let mut typed = Typed { example, memo, world: world.clone(), all: &all, asked: &asked };
+    for (number, symbol) in all.iter().enumerate() {
+        let item = &text[symbol.range.clone()];
+        let step = if whole { 1 } else { item.len().div_ceil(PLACES).max(1) };
+        // Another start in each item, so that all kinds of places have their turn.
+        let first = number % step;
+        for end in (first..=item.len()).step_by(step).filter(|end| item.is_char_boundary(*end)) {
+            typed.look(&text, number, end);
+        }
+    }
+}
+
+#[test]
+fn items_of_examples_are_typed_between_the_others() {
+    let whole = std::env::var("IMGC_TYPING").is_ok_and(|value| value == "whole");
+    let waiting = Mutex::new(examples());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let memo = Memo::default();
+                loop {
+                    let Some(example) = waiting.lock().unwrap().pop_front() else { return };
+                    type_items(&example, &memo, whole);
+                }
+            });
+        }
+    });
 }

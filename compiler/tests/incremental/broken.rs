@@ -40,11 +40,17 @@ image box {
 output archive = oci.archive(box)
 "#;
 
+/// Below a text without an end; items at the first column would end it.
+fn swallowed(text: &str) -> String {
+    format!("let open = \"\"\"\n {}", text.replace('\n', "\n "))
+}
+
 /// What somebody does to a file, and what it is called.
 fn breaks() -> Vec<(&'static str, String)> {
     let nested = "(".repeat(300);
     vec![
-        ("a text without an end swallows all", format!("let open = \"\"\"\n{LIB}")),
+        ("a text without an end swallows all", swallowed(LIB)),
+        ("a text without an end", format!("let open = \"\"\"\n{LIB}")),
         ("a name is gone", LIB.replace("fn shared(", "fn (")),
         ("a signature is half written", LIB.replace("fn shared(n: Int, by: Int = 1) -> Int = n + by", "fn shared(")),
         ("a bracket is open", LIB.replace("times: Int) on", "times: Int on")),
@@ -137,7 +143,7 @@ fn names_of_a_broken_file_are_completed_and_lead_into_its_text() {
 
 #[test]
 fn without_a_good_version_nothing_is_said_of_names_that_stand_in_the_broken_text() {
-    let text = format!("let open = \"\"\"\n{LIB}");
+    let text = swallowed(LIB);
     let analysis = analyse(&Memo::default(), &world(&text));
     assert_eq!(analysis.diagnostics("main.imgc"), []);
     let checked = imgc_compiler::check(&world(&text), "main.imgc");
