@@ -13,19 +13,32 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// The disk that both sides start from, reached by a key.
+/// The disk that both sides start from, reached by a key. Its guests install from the mirror that this host installs from.
 fn base(public: &str) -> String {
+    let mirror = mirror();
     format!(
         "image base {{\n  from = rootfs.debian(suite: \"bookworm\", packages: [\"systemd-sysv\", \"udev\", \
-         \"linux-image-cloud-amd64\", \"openssh-server\"])\n  use net.dhcp()\n  use ssh.authorized_key(\"root\", \
-         \"{public}\")\n}}\noutput bare = disk.image(base, size: 2GiB, format: qcow2)\n"
+         \"linux-image-cloud-amd64\", \"openssh-server\", \"systemd-resolved\"])\n  use net.dhcp()\n  use ssh.authorized_key(\"root\", \
+         \"{public}\")\n  sh \"mirror\" {{ script = \"\"\"\n    rm -f /etc/apt/sources.list.d/*\n    \
+         echo 'deb {mirror} bookworm main' >/etc/apt/sources.list\n    \"\"\" }}\n}}\n\
+         output bare = disk.image(base, size: 2GiB, format: qcow2)\n"
     )
+}
+
+/// The first Debian mirror in the host's list of sources, else Debian's own.
+fn mirror() -> String {
+    let lists = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources"];
+    let texts = lists.map(|list| fs::read_to_string(list).unwrap_or_default()).join("\n");
+    let lines = texts.lines().filter(|line| line.starts_with("deb ") || line.starts_with("URIs:"));
+    let mut words = lines.flat_map(str::split_whitespace).filter(|word| word.starts_with("http"));
+    words.next().unwrap_or("http://deb.debian.org/debian").to_owned()
 }
 
 /// The three steps, with what is edited in the first and in the last.
@@ -181,7 +194,7 @@ impl Bench {
         let dir = self.path("packer");
         fs::create_dir_all(&dir).expect("folder");
         let _ = fs::remove_dir_all(dir.join("out"));
-        let accelerator = if works("/dev/kvm") { "kvm" } else { "tcg" };
+        let accelerator = if kvm_works() { "kvm" } else { "tcg" };
         let template = json!({
             "builders": [{
                 "type": "qemu", "accelerator": accelerator, "headless": true, "disk_image": true,
@@ -256,9 +269,14 @@ impl Bench {
     }
 }
 
-/// Whether a device can be opened: what KVM needs first.
-fn works(device: &str) -> bool {
-    fs::OpenOptions::new().read(true).write(true).open(device).is_ok()
+/// Whether KVM starts a guest: its device can be there, and open, and yet run none (nested, without the means).
+fn kvm_works() -> bool {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-nodefaults", "-display", "none", "-machine", "q35,accel=kvm", "-cpu", "host", "-monitor", "stdio"]);
+    let mut child = qemu.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("QEMU");
+    // It may have ended already; then its exit code says so.
+    let _ = child.stdin.take().map(|mut monitor| monitor.write_all(b"quit\n"));
+    child.wait().is_ok_and(|status| status.success())
 }
 
 fn must(command: &mut Command) -> Duration {
