@@ -34,6 +34,8 @@ pub(crate) struct Client {
     pub(crate) open: BTreeMap<String, Open>,
     /// The last that was said of each URI: version and diagnostics.
     pub(crate) told: BTreeMap<String, (Option<i64>, Vec<Value>)>,
+    /// All that was said of any URI, in order.
+    pub(crate) history: Vec<Vec<Value>>,
     /// Requests of the server, in order.
     pub(crate) asked: Vec<Request>,
     /// Other notifications of the server, in order.
@@ -126,6 +128,7 @@ impl Client {
             next: 0,
             open: BTreeMap::new(),
             told: BTreeMap::new(),
+            history: Vec::new(),
             asked: Vec::new(),
             heard: Vec::new(),
             answers: BTreeMap::new(),
@@ -191,6 +194,7 @@ impl Client {
                 if method == "textDocument/publishDiagnostics" {
                     let uri = params["uri"].as_str().unwrap().to_owned();
                     let list = params["diagnostics"].as_array().unwrap().clone();
+                    self.history.push(list.clone());
                     self.told.insert(uri, (params["version"].as_i64(), list));
                 } else {
                     self.heard.push(Notification { method, params });

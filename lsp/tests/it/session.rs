@@ -45,6 +45,30 @@ fn positions_are_counted_as_the_client_counts() {
 }
 
 #[test]
+fn changes_of_one_message_are_applied_one_after_the_other() {
+    let mut client = Client::new(&[("main.imgc", GOOD)]);
+    client.open("main.imgc");
+    client.codes("main.imgc");
+    let uri = client.uri("main.imgc");
+    // A whole text, then two edits, each counted in what the one before it left: it ends as it began, less a fault.
+    let at = |line: u64, character: u64| json!({ "line": line, "character": character });
+    let changes = json!([
+        { "text": GOOD.replace("box", "chest") },
+        { "range": { "start": at(0, 0), "end": at(0, 0) }, "text": "\n" },
+        { "range": { "start": at(1, 6), "end": at(1, 11) }, "text": "crate" },
+    ]);
+    let document = json!({ "uri": uri, "version": 2 });
+    client.notify("textDocument/didChange", json!({ "textDocument": document, "contentChanges": changes }));
+    let text = format!("\n{}", GOOD.replace("image box", "image crate").replace("(box)", "(chest)"));
+    client.open.insert(uri, crate::client::Open { version: 2, text });
+    let wrong = client.diagnostics("main.imgc");
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!((&wrong[0]["code"], &wrong[0]["range"]["start"]), (&json!("IMG1004"), &at(5, 29)));
+    client.replace("main.imgc", "(chest)", "(crate)");
+    assert_eq!(client.codes("main.imgc"), Vec::<String>::new());
+}
+
+#[test]
 fn what_is_not_saved_counts_and_what_is_closed_does_not() {
     let library = "pub fn twice(n: Int) -> Int = n + n\n";
     let main = format!("import \"./lib/math.imgc\" as math\n\nlet four = math.twice(2)\n\n{GOOD}");
