@@ -31,6 +31,14 @@ fn root() -> PathBuf {
 
 /// Every module of the repository in which the compiler finds no error of syntax.
 fn correct_modules() -> Vec<(PathBuf, String, Lossless)> {
+    let mut modules = modules();
+    modules.retain(|(_, _, is_correct, _)| *is_correct);
+    assert!(modules.len() > 120, "only {} correct modules were found", modules.len());
+    modules.into_iter().map(|(path, text, _, tree)| (path, text, tree)).collect()
+}
+
+/// Every module of the repository, with whether the compiler finds no error of syntax.
+fn modules() -> Vec<(PathBuf, String, bool, Lossless)> {
     let mut paths = Vec::new();
     for folder in ["examples", "stdlib", "tests/corpus"] {
         collect(&root().join(folder), &mut paths);
@@ -40,11 +48,8 @@ fn correct_modules() -> Vec<(PathBuf, String, Lossless)> {
     for path in paths {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         let parsed = parse::parse(&text, ModuleId::default());
-        if parsed.diagnostics.is_empty() {
-            modules.push((path, text, parsed.tree));
-        }
+        modules.push((path, text, parsed.diagnostics.is_empty(), parsed.tree));
     }
-    assert!(modules.len() > 120, "only {} correct modules were found", modules.len());
     modules
 }
 
@@ -98,10 +103,11 @@ fn shared(kind: Kind) -> Option<&'static str> {
     KINDS.iter().find(|(node, _)| *node == kind).map(|(_, name)| *name)
 }
 
-/// The items that the compiler sees.
+/// The items that the compiler sees without an error.
 fn of_compiler(tree: &Lossless) -> Vec<Item> {
     let mut items = Vec::new();
-    for (root, start) in tree.roots().zip(&tree.starts) {
+    let whole = tree.roots().zip(&tree.starts).zip(&tree.pieces).filter(|(_, piece)| !piece.broken);
+    for ((root, start), _) in whole {
         let base = *start as usize;
         let inner = root.children().find(|child| !matches!(child.kind(), Kind::Attribute | Kind::Keyword)).unwrap();
         let range = |node: NodeRef<'_>| base + node.start() as usize..base + node.end() as usize;
@@ -139,7 +145,8 @@ fn of_editors(tree: &Tree, text: &str) -> Vec<Item> {
     let root = tree.root_node();
     let mut items = Vec::new();
     for item in children(root).into_iter().filter(|node| node.kind() == "item") {
-        let inner = children(item).into_iter().find(|node| !matches!(node.kind(), "attribute" | "comment")).unwrap();
+        let is_kind = |node: &Node<'_>| !matches!(node.kind(), "attribute" | "comment");
+        let Some(inner) = children(item).into_iter().find(is_kind) else { continue };
         let mut parts = Vec::new();
         editor_parts(inner, &mut parts);
         items.push(Item {
@@ -179,6 +186,28 @@ fn both_grammars_see_the_same_items() {
             assert_eq!(compiler, editor, "{at}");
         }
     }
+}
+
+#[test]
+fn broken_modules_have_the_same_items_beside_the_broken_ones() {
+    let mut parser = parser();
+    let (mut both, mut of_one) = (0, Vec::new());
+    for (path, text, is_correct, lossless) in modules() {
+        if is_correct {
+            continue;
+        }
+        let tree = parser.parse(&text, None).unwrap();
+        assert_eq!(tree.root_node().end_byte(), text.len(), "{}", path.display());
+        let editors = of_editors(&tree, &text);
+        for item in of_compiler(&lossless) {
+            match editors.iter().find(|other| other.range.start == item.range.start) {
+                Some(other) if *other == item => both += 1,
+                other => of_one.push(format!("{}: {item:?}, editors see {other:?}", path.display())),
+            }
+        }
+    }
+    // Directly behind an error each recovers in its own way.
+    assert!(both > 60 && of_one.len() * 4 < both, "{both} are the same, of one alone: {of_one:#?}");
 }
 
 #[test]
