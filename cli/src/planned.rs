@@ -23,6 +23,9 @@ pub(crate) struct Planned {
     pub(crate) states: BTreeMap<String, String>,
     /// By the address of the source: `web/from`.
     pub(crate) pins: BTreeMap<String, String>,
+    /// What addresses of a module's images begin with where another imports it, by its file: `base::`.
+    #[serde(default)]
+    imported: BTreeMap<String, String>,
 }
 
 /// How many of some nodes do what.
@@ -75,19 +78,19 @@ impl Planned {
             Work::Source(source) => Some((node.address.to_string(), pin(source.locked.as_ref()?)?)),
             Work::Step(_) | Work::Artifact(_) => None,
         });
-        Self { format: FORMAT, states, pins: pins.collect() }
+        Self { format: FORMAT, states, pins: pins.collect(), imported: imported(plan) }
     }
 
-    /// What it says of a module that the planned one imports under the module's own name: addresses as in the module.
-    pub(crate) fn of_import(self, module: &str) -> Self {
-        let file = module.rsplit('/').next().unwrap_or(module);
-        let prefix = format!("{}::", file.strip_suffix(".imgc").unwrap_or(file));
+    /// What it says of a module that the planned one imports, by whatever name: addresses as in the module. Where it is
+    /// imported more than once, of the first.
+    pub(crate) fn of_import(mut self, module: &str) -> Self {
+        let Some(prefix) = self.imported.remove(module) else { return Self::default() };
         let own = |all: BTreeMap<String, String>| {
             let below =
                 all.into_iter().filter_map(|(address, said)| Some((address.strip_prefix(&prefix)?.to_owned(), said)));
             below.collect()
         };
-        Self { format: self.format, states: own(self.states), pins: own(self.pins) }
+        Self { format: self.format, states: own(self.states), pins: own(self.pins), imported: BTreeMap::new() }
     }
 
     /// Writes it, as well as that goes: a plan that was shown is a plan.
@@ -105,6 +108,19 @@ impl Planned {
         let planned: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
         (planned.format == FORMAT).then_some(planned)
     }
+}
+
+/// Sources of images stand in the module of the image; an address names the imports that lead to it.
+fn imported(plan: &Plan) -> BTreeMap<String, String> {
+    let mut imported = BTreeMap::new();
+    for node in plan.nodes.iter().filter(|node| matches!(node.work, Work::Source(_))) {
+        let address = node.address.to_string();
+        let item = address.split(['/', '[']).next().unwrap_or_default();
+        if let (Some((module, _)), Some(span)) = (item.rsplit_once("::"), &node.span) {
+            imported.entry(span.file.clone()).or_insert_with(|| format!("{module}::"));
+        }
+    }
+    imported
 }
 
 fn nodes_of(value: &OutputValue, nodes: &mut Vec<NodeId>) {

@@ -250,6 +250,19 @@ function cases.look()
   expect(#ask('textDocument/references', params) == 2, 'both places of the name')
 end
 
+--- A lens above an output shows the plan, and in it the output.
+function cases.lens()
+  open('plain/main.imgc')
+  local params = { textDocument = vim.lsp.util.make_text_document_params() }
+  local lenses = ask('textDocument/codeLens', params)
+  expect(lenses and #lenses > 0, 'lenses above items')
+  local lens = lenses[#lenses]
+  vim.lsp.commands[lens.command.command](lens.command)
+  expect(vim.bo.buftype == 'nofile', 'a window with the plan')
+  expect(text():find(lens.command.arguments[2], 1, true), 'the plan tells of ' .. lens.command.arguments[2])
+  expect(text():find('to run', 1, true), 'the plan says what it would do')
+end
+
 --- Every example is understood: an outline, and nothing wrong.
 function cases.examples()
   for _, path in ipairs(vim.split(vim.env.IMGC_MODULES, '\n')) do

@@ -10,6 +10,9 @@ const MAIN: &str = "import \"./lib.imgc\"\n\nimage web {\n  from = rootfs.debian
                     \"/etc/motd\", text = lib.greeting }\n}\n\noutput box = oci.archive(web)\n";
 const LIB: &str = "/// What is said.\npub let greeting = \"hello\\n\"\n";
 
+/// One that is planned without asking anybody.
+const PLAIN: &str = "image box {\n  from = rootfs.scratch()\n}\n\noutput archive = oci.archive(box)\n";
+
 /// Runs a case of the driver on copies of the examples; the folder is what it left.
 fn drive(case: &str) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
@@ -18,6 +21,8 @@ fn drive(case: &str) -> tempfile::TempDir {
     std::fs::create_dir_all(folder.join("two")).unwrap();
     std::fs::write(folder.join("two/main.imgc"), MAIN).unwrap();
     std::fs::write(folder.join("two/lib.imgc"), LIB).unwrap();
+    std::fs::create_dir_all(folder.join("plain")).unwrap();
+    std::fs::write(folder.join("plain/main.imgc"), PLAIN).unwrap();
     let mut modules = Vec::new();
     find(&folder, &folder, &mut modules);
     modules.sort();
@@ -83,6 +88,11 @@ fn neovim_formats() {
 #[test]
 fn neovim_looks_things_up() {
     drive("look");
+}
+
+#[test]
+fn neovim_shows_the_plan_of_a_lens() {
+    drive("lens");
 }
 
 #[test]

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const GOOD: &str = "image box {\n  from = rootfs.scratch()\n}\n\noutput archive = oci.archive(box)\n";
 
+const LIB: &str = "pub image box {\n  from = rootfs.scratch()\n}\n";
+
 /// `imgc lsp`, and what it says.
 struct Server {
     child: Child,
@@ -203,15 +205,34 @@ fn a_client_that_dies_without_closing_its_streams_ends_the_server() {
     assert!(server.input.is_some(), "its input was open to the end");
 }
 
+/// What stands above the images and outputs of a module that need not be open.
+fn lenses(server: &mut Server, id: u32, path: &str) -> Vec<String> {
+    let uri = server.uri(path);
+    let lenses = server.ask(id, "textDocument/codeLens", &json!({ "textDocument": { "uri": uri } }));
+    let title = |lens: &Value| lens["command"]["title"].as_str().unwrap().to_owned();
+    lenses.as_array().unwrap().iter().map(title).collect()
+}
+
 #[test]
 fn lenses_show_the_last_plan_that_was_made() {
     let home = package();
     run(&mut imgc(home.path(), &["plan"]));
     let mut server = Server::new(home, std::process::id());
     server.open(GOOD);
-    let uri = server.uri("/main.imgc");
-    let lenses = server.ask(2, "textDocument/codeLens", &json!({ "textDocument": { "uri": uri } }));
-    let titles: Vec<_> =
-        lenses.as_array().unwrap().iter().map(|lens| lens["command"]["title"].as_str().unwrap()).collect();
-    assert_eq!(titles, ["plan: 1 to run", "plan: 1 pending"]);
+    assert_eq!(lenses(&mut server, 2, "/main.imgc"), ["plan: 1 to run", "plan: 1 pending"]);
+}
+
+#[test]
+fn lenses_of_imported_modules_show_the_plan_whatever_their_name_is() {
+    let home = package();
+    let main = "import \"./lib.imgc\"\nimport \"./other.imgc\" as known\n\noutput a = oci.archive(lib.box)\noutput b = oci.archive(known.box)\n";
+    for (file, text) in [("main.imgc", main), ("lib.imgc", LIB), ("other.imgc", LIB)] {
+        std::fs::write(home.path().join("package").join(file), text).unwrap();
+    }
+    run(&mut imgc(home.path(), &["plan"]));
+    let mut server = Server::new(home, std::process::id());
+    server.open(main);
+    assert_eq!(lenses(&mut server, 2, "/main.imgc"), ["plan: 1 pending", "plan: 1 pending"]);
+    assert_eq!(lenses(&mut server, 3, "/lib.imgc"), ["plan: 1 to run"]);
+    assert_eq!(lenses(&mut server, 4, "/other.imgc"), ["plan: 1 to run"]);
 }

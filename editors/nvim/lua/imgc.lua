@@ -29,8 +29,26 @@ function imgc.start(buffer, options)
   return client
 end
 
+--- Shows what `imgc plan` says of the package of a file in a window of its own; `item` is an output, or nothing for all.
+function imgc.plan(file, item, command)
+  local arguments = { (command or { 'imgc' })[1], 'plan', '--color', 'never' }
+  local said = vim.fn.systemlist(
+    'cd ' .. vim.fn.shellescape(root(file)) .. ' && ' .. table.concat(vim.tbl_map(vim.fn.shellescape, arguments), ' ')
+  )
+  vim.cmd('botright new')
+  vim.bo.buftype, vim.bo.bufhidden, vim.bo.swapfile = 'nofile', 'wipe', false
+  vim.api.nvim_buf_set_lines(0, 0, -1, false, said)
+  vim.bo.modifiable = false
+  vim.fn.search('\\V\\<' .. (item or '') .. '\\>', 'c')
+end
+
 --- `options` are those of the client: `cmd`, `on_attach`, `capabilities`.
 function imgc.setup(options)
+  -- Lenses carry this command with a module and an item of it.
+  vim.lsp.commands['imgc.plan'] = function(command)
+    local module, item = unpack(command.arguments)
+    imgc.plan(vim.uri_to_fname(module), item, (options or {}).cmd)
+  end
   local group = vim.api.nvim_create_augroup('imgc', { clear = true })
   -- `vim.filetype.add` says nothing in Neovim 0.7 unless it is asked for by a variable.
   vim.api.nvim_create_autocmd({ 'BufRead', 'BufNewFile' }, {

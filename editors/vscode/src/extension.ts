@@ -13,14 +13,16 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   view.said = (message) => (tree.message = message);
   context.subscriptions.push(
     tree,
-    vscode.commands.registerCommand('imgc.plan', () => view.refresh(packageFolder())),
+    // Lenses of the server carry this command with a module and an item of it; else it is about the file that is open.
+    vscode.commands.registerCommand('imgc.plan', async (module?: unknown, item?: unknown) => {
+      const of = typeof module === 'string' ? vscode.Uri.parse(module, true) : undefined;
+      await vscode.commands.executeCommand('imgc.plan.focus');
+      await view.refresh(packageFolder(of));
+      const row = typeof item === 'string' ? view.group(item) : undefined;
+      if (row) await tree.reveal(row, { expand: true });
+    }),
     vscode.commands.registerCommand('imgc.restart', restart),
     vscode.commands.registerCommand('imgc.openNode', openItem),
-    // Code lenses of the server name this command with an address.
-    vscode.commands.registerCommand('imgc.showPlan', async () => {
-      await vscode.commands.executeCommand('imgc.plan.focus');
-      await view.refresh(packageFolder());
-    }),
     vscode.workspace.onDidSaveTextDocument(async (document) => {
       const wanted = vscode.workspace.getConfiguration('imgc', document.uri).get<boolean>('plan.onSave', true);
       if (wanted && tree.visible && document.languageId === 'imgc') await view.refresh(packageFolder());
@@ -56,12 +58,13 @@ async function restart(): Promise<void> {
   }
 }
 
-/** The folder of the nearest `main.imgc` above the file that is open, else the first folder of the workspace. */
-async function packageFolder(): Promise<string | undefined> {
+/** The folder of the nearest `main.imgc` above a file, or the one that is open; else the first folder of the workspace. */
+async function packageFolder(of?: vscode.Uri): Promise<string | undefined> {
   const root = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
   const open = vscode.window.activeTextEditor?.document;
-  if (open?.languageId !== 'imgc' || open.uri.scheme !== 'file') return root;
-  for (let folder = path.dirname(open.uri.fsPath); ; folder = path.dirname(folder)) {
+  const file = of ?? (open?.languageId === 'imgc' ? open.uri : undefined);
+  if (file?.scheme !== 'file') return root;
+  for (let folder = path.dirname(file.fsPath); ; folder = path.dirname(folder)) {
     try {
       await vscode.workspace.fs.stat(vscode.Uri.file(path.join(folder, 'main.imgc')));
       return folder;
@@ -98,6 +101,16 @@ class PlanView implements vscode.TreeDataProvider<Row> {
 
   getChildren(row?: Row): Row[] {
     return row ? row.children : this.top;
+  }
+
+  /** Needed to reveal a row; only those at the top ever are. */
+  getParent(): undefined {
+    return undefined;
+  }
+
+  /** The first row of an item: `web["a"]` of `web`. */
+  group(item: string): Row | undefined {
+    return this.top.find((row) => row.state === 'group' && row.item === item);
   }
 
   getTreeItem(row: Row): vscode.TreeItem {
