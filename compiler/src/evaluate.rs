@@ -16,6 +16,7 @@ mod given;
 mod items;
 mod members;
 mod operators;
+mod prefixes;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,6 +35,8 @@ use crate::sources::Source;
 use crate::span::{Location, ModuleId};
 use crate::types::ItemId;
 use crate::world::World;
+
+use prefixes::Prefixes;
 
 const MAX_STEPS: u64 = 10_000_000;
 const MAX_ELEMENTS: u64 = 1_000_000;
@@ -199,6 +202,8 @@ pub(crate) struct Evaluator<'a> {
     /// How often the world was asked.
     reads: usize,
     again: Option<Again<'a>>,
+    /// What modules are to be called, where that is known already.
+    prefixes: Prefixes,
     result: Evaluated,
 }
 
@@ -265,6 +270,23 @@ fn run<'a>(
     again: Option<Again<'a>>,
 ) -> Evaluated {
     let again = again.filter(|_| !again::gives_arguments(program));
+    let (evaluator, id) = pass(program, modules, world, (purpose, applied), again, Prefixes::new());
+    // Only a plan has addresses.
+    match evaluator.shorter_names(id).filter(|_| purpose == Purpose::Plan) {
+        Some(prefixes) => pass(program, modules, world, (purpose, applied), None, prefixes).0.result,
+        None => evaluator.result,
+    }
+}
+
+/// Evaluates the applied module and all that it imports.
+fn pass<'a>(
+    program: &'a Program,
+    modules: &'a Modules,
+    world: &'a dyn World,
+    (purpose, applied): (Purpose, ModuleId),
+    again: Option<Again<'a>>,
+    prefixes: Prefixes,
+) -> (Evaluator<'a>, InstanceId) {
     let mut evaluator = Evaluator {
         program,
         modules,
@@ -286,6 +308,7 @@ fn run<'a>(
         quiet: 0,
         reads: 0,
         again,
+        prefixes,
         result: Evaluated::default(),
     };
     for id in modules.order.iter().filter(|id| modules.all.get(id.0 as usize).is_some_and(|m| m.is_std)) {
@@ -298,10 +321,10 @@ fn run<'a>(
     }
     let applied = evaluator.instantiate(applied, String::new(), BTreeMap::new(), None);
     evaluator.collect(applied);
-    if let Some(again) = evaluator.again {
+    if let Some(again) = &mut evaluator.again {
         again.remembered.turn();
     }
-    evaluator.result
+    (evaluator, applied)
 }
 
 impl Evaluator<'_> {

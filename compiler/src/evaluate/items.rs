@@ -29,6 +29,7 @@ impl<'a> Evaluator<'a> {
             return *known;
         }
         let id = InstanceId(self.instances.len());
+        let prefix = self.prefixes.get(&id).cloned().unwrap_or(prefix);
         let program = self.program;
         let checked = program.modules.get(module.0 as usize);
         let values = vec![None; checked.map_or(0, |module| module.items.len())];
@@ -128,7 +129,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// What addresses call an imported module: its alias, else the stem of its file.
-    fn import_name(&self, module: ModuleId, number: u32) -> String {
+    pub(super) fn import_name(&self, module: ModuleId, number: u32) -> String {
         let tree = self.modules.all.get(module.0 as usize).map(|module| &module.tree);
         let Some(item) = tree.and_then(|tree| tree.items.get(number as usize)) else { return String::new() };
         let crate::ast::ItemKind::Import(import) = &item.kind else { return String::new() };

@@ -57,6 +57,40 @@ fn program(order: &[usize], greeting: &str, word: &str) -> String {
     items.collect::<Vec<_>>().join("\n\n")
 }
 
+/// Items of a program of three modules, one of which is there with several arguments.
+const MAIN: [&str; 7] = [
+    "import \"./parts/tools.imgc\" as tools",
+    "import \"./parts/base.imgc\"(size: 3GiB) as large",
+    "import \"./parts/base.imgc\" as plain",
+    "import { system } from \"./parts/base.imgc\"",
+    "image web {\n  from = large.system\n  use tools.note(\"web\")\n}",
+    "image twin {\n  from = system\n  use tools.note(plain.word)\n}",
+    "output all = [oci.archive(web, file: \"web.tar\"), oci.archive(twin, file: \"twin.tar\")]",
+];
+const TOOLS: [&str; 3] = [
+    "import { word } from \"./base.imgc\"",
+    "pub recipe note(text: String) on linux/* {\n  write \"note\" { dest = \"/note\", text = shown(text) }\n}",
+    "fn shown(text: String) -> String = \"\\{word}: \\{text}\"",
+];
+const PART: [&str; 4] = [
+    "param size: Size = 1GiB",
+    "pub let word = \"base \\{size}\"",
+    "pub image system {\n  from = rootfs.scratch()\n  write \"size\" { dest = \"/size\", text = word }\n  sh \"secret\" { script = \"true\", env = { T = token } }\n}",
+    "secret token: String from env(\"TOKEN\")",
+];
+
+fn modules(orders: [&[usize]; 3]) -> MapWorld {
+    let text = |items: &[&str], order: &[usize]| order.iter().map(|n| items[*n]).collect::<Vec<_>>().join("\n\n");
+    let mut world = MapWorld::of(&text(&MAIN, orders[0]));
+    world.files.insert("parts/tools.imgc".to_owned(), text(&TOOLS, orders[1]).into_bytes());
+    world.files.insert("parts/base.imgc".to_owned(), text(&PART, orders[2]).into_bytes());
+    world
+}
+
+fn shuffled(count: usize) -> impl Strategy<Value = Vec<usize>> {
+    Just((0..count).collect::<Vec<_>>()).prop_shuffle()
+}
+
 fn name() -> impl Strategy<Value = String> {
     "[a-z]{3,8}x".prop_map(|name| name)
 }
@@ -75,6 +109,15 @@ proptest! {
         let other = plan_of(&world_of(&program(&order, &greeting, &word)));
         prop_assert_eq!(fingerprints(&plain), fingerprints(&other));
         // Nor does it count for the order of nodes.
+        let addresses = |plan: &Plan| plan.nodes.iter().map(|node| node.address.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(addresses(&plain), addresses(&other));
+    }
+
+    #[test]
+    fn order_of_modules_and_their_items_does_not_count(main in shuffled(7), tools in shuffled(3), part in shuffled(4)) {
+        let plain = plan_of(&modules([&[0, 1, 2, 3, 4, 5, 6], &[0, 1, 2], &[0, 1, 2, 3]]));
+        let other = plan_of(&modules([&main, &tools, &part]));
+        prop_assert_eq!(fingerprints(&plain), fingerprints(&other));
         let addresses = |plan: &Plan| plan.nodes.iter().map(|node| node.address.clone()).collect::<Vec<_>>();
         prop_assert_eq!(addresses(&plain), addresses(&other));
     }
