@@ -25,6 +25,7 @@ mod patterns;
 mod reuse;
 mod scripts;
 mod secrets;
+mod slips;
 mod written;
 
 pub(crate) use index::{Index, LocalUse, Target};

@@ -43,7 +43,22 @@ pub struct Diagnostic {
     pub fixes: Vec<Fix>,
     /// How an editor may show it.
     pub tags: Vec<Tag>,
+    /// Where the compiler says it.
+    pub raised: Raised,
 }
+
+/// The place in the compiler that says a diagnostic: by it tests know that each way to cause a code has a case. What is
+/// said is the same from wherever it is, so all places are equal.
+#[derive(Debug, Clone, Copy)]
+pub struct Raised(pub &'static std::panic::Location<'static>);
+
+impl PartialEq for Raised {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Raised {}
 
 /// How an editor may show a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +102,7 @@ pub struct Fix {
 
 impl Diagnostic {
     /// An error with its primary label.
+    #[track_caller]
     pub fn error(code: &'static str, at: Location, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
             code,
@@ -98,10 +114,12 @@ impl Diagnostic {
             help: None,
             fixes: Vec::new(),
             tags: Vec::new(),
+            raised: Raised(std::panic::Location::caller()),
         }
     }
 
     /// A warning with its primary label.
+    #[track_caller]
     pub fn warning(code: &'static str, at: Location, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, at, message, label) }
     }

@@ -180,9 +180,10 @@ pub(crate) fn without_consequences(
     let is_unselected = |d: &Diagnostic| {
         let source = modules.sources.modules().get(d.primary.at.module.0 as usize);
         let word = source.and_then(|source| source.slice(&d.primary.at)).unwrap_or_default();
-        names.is_unselected(d.primary.at.module, word)
+        // Of a path its first name decides.
+        names.is_unselected(d.primary.at.module, word.split('.').next().unwrap_or_default())
     };
-    diagnostics.retain(|d| d.code != "IMG1004" || !is_unselected(d));
+    diagnostics.retain(|d| !matches!(d.code, "IMG1004" | "IMG1016") || !is_unselected(d));
     let is_syntax = |diagnostic: &Diagnostic| diagnostic.code.starts_with("IMG0");
     // From the first error of a line to the end of that line.
     let mut broken: BTreeMap<(ModuleId, u32), usize> = BTreeMap::new();

@@ -172,7 +172,9 @@ fn deprecated(module: &Module, (modules, names): (&Modules, &Names), number: u32
             && let Some(name) = path.get(old.depth)
         {
             let at = modules::at(module.id, number, name.span);
-            found.push(say::deprecated(at, &name.text, &old.advice, old.instead()));
+            // Behind its module's name stands what else the module has; alone, what is in scope.
+            let instead = old.instead().filter(|name| old.depth > 0 || names.find(module.id, name).is_some());
+            found.push(say::deprecated(at, &name.text, &old.advice, instead));
         }
     }
 }

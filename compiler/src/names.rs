@@ -43,7 +43,8 @@ pub(crate) struct Names {
     /// By module.
     scopes: Vec<Arc<Scope>>,
     prelude: BTreeMap<Arc<str>, Bound>,
-    /// Names that a module selects of another and that are not there: that was said, and what uses them is no error more.
+    /// Names that a module imports and that are not there, alone or with their whole module: that was said, and what uses
+    /// them is no error more.
     unselected: BTreeSet<(ModuleId, Arc<str>)>,
 }
 
@@ -172,9 +173,8 @@ impl Names {
                     bind(&mut scope, diagnostics, name, bound, false);
                 }
             }
-            if let ItemKind::Import(import) = &item.kind
-                && let Some(target) = module.imports.get(&number)
-            {
+            let ItemKind::Import(import) = &item.kind else { continue };
+            if let Some(target) = module.imports.get(&number) {
                 let is_std = modules.all.get(target.0 as usize).is_some_and(|m| m.is_std);
                 let via = (!is_std).then_some(number);
                 if let Some(selected) = &import.names {
@@ -195,12 +195,15 @@ impl Names {
                     }
                     None => {}
                 }
+            } else {
+                let selected = import.names.iter().flatten().cloned();
+                unselected.extend(selected.chain(import_name(import)).map(|name| name.text));
             }
         }
         (scope, unselected)
     }
 
-    /// Whether a module selects a name of another in vain.
+    /// Whether a module imports a name in vain.
     pub(crate) fn is_unselected(&self, module: ModuleId, name: &str) -> bool {
         self.unselected.contains(&(module, Arc::from(name)))
     }

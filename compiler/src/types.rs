@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use checked::CheckedText;
+pub(crate) use checked::{CheckedText, has_drive};
 pub(crate) use fit::{Coercion, Fit, fit, join};
 pub(crate) use pattern::{Pattern, SYSTEMS};
 pub(crate) use version::{compare as compare_versions, fulfils};

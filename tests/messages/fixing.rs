@@ -59,3 +59,29 @@ fn a_link_stays_a_link() {
 fn a_dry_run_needs_a_fix() {
     Bed::new("output o = 1\n").imgc(&["check", "--dry-run"]).fails(2, &["--fix"]);
 }
+
+#[test]
+fn quotes_that_are_too_many_are_taken_away_and_missing_ones_are_put() {
+    let wrong = r#"param limit: Size = "4GB"
+param pause: Duration = "1h30m"
+param count: Int? = "3"
+param port: Port = "80"
+param mode: Mode = "0644"
+param quiet: Bool = "true"
+param target: Platform = "linux/amd64"
+param format: Format = "qcow2"
+param release: String = 12
+param names: List<String> = "a"
+
+output o = "\{limit}\{pause}\{count ?? 0}\{port}\{mode}\{quiet}\{target}\{format}\{release}\{names.join("")}"
+"#;
+    let bed = Bed::new(wrong);
+    let said = bed.imgc(&["check", "--fix"]);
+    assert!(said.code == Some(0) && said.err.contains("mended 10 places in 1 file"), "{}", said.err);
+    let mut right = wrong.to_owned();
+    for value in ["4GB", "1h30m", "3", "80", "true", "linux/amd64", "qcow2"] {
+        right = right.replace(&format!("\"{value}\""), value);
+    }
+    let right = right.replace("\"0644\"", "0o644").replace("= 12", "= \"12\"").replace("= \"a\"", "= [\"a\"]");
+    assert_eq!(fs::read_to_string(bed.path("main.imgc")).expect("file"), right);
+}

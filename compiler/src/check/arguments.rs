@@ -6,7 +6,6 @@ use crate::ast::{Arg, ArgValue, FieldInit};
 use crate::core::{Expr, Param};
 use crate::diagnostic::{names as say_names, types as say};
 use crate::span::Span;
-use crate::spelling::nearest;
 use crate::types::{ItemId, Type};
 
 use super::indices::{Found, substituted};
@@ -149,7 +148,7 @@ impl Body<'_, '_> {
             } else {
                 if !field.name.text.is_empty() {
                     let names = || declared.iter().map(|param| &*param.name);
-                    meant.extend(nearest(&field.name.text, names()));
+                    meant.extend(say::meant_field(&field.name.text, &names().collect::<Vec<_>>()));
                     self.report(say::unknown_field(at, kind, &field.name.text, names()));
                 }
                 self.unchecked(&field.value);

@@ -147,7 +147,7 @@ impl Body<'_, '_> {
                     nearest(&first.text, legal).map(str::to_owned)
                 };
                 let at = self.at(first.span);
-                self.report(say_names::unknown_name(at, &first.text, near.as_deref()));
+                self.report(say_names::unknown_name(at, &first.text, near.as_deref(), false));
                 None
             }
         }

@@ -110,7 +110,7 @@ impl Body<'_, '_> {
             ExprKind::Error => self.poison_args(args, span),
             _ => {
                 let at = self.at(callee.span);
-                self.report(say::not_callable(at, "this"));
+                self.report(say::not_callable(at, say::THIS));
                 self.poison_args(args, span)
             }
         }
@@ -162,7 +162,7 @@ impl Body<'_, '_> {
                 let at = self.at(name.span);
                 let near =
                     crate::spelling::nearest(&name.text, self.checker.names.visible(self.module)).map(str::to_owned);
-                self.report(say_names::unknown_name(at, &name.text, near.as_deref()));
+                self.report(say_names::unknown_name(at, &name.text, near.as_deref(), false));
                 self.poison_args(args, span)
             }
         }

@@ -11,7 +11,7 @@ use crate::span::Span;
 use crate::spelling::nearest;
 use crate::types::{Coercion, Fit, ItemId, PlatformIndex, Type, fit, join};
 
-use super::{Body, MAX_DEPTH, Root, Target, Typed, Want};
+use super::{Body, MAX_DEPTH, Root, Target, Typed, Want, slips};
 
 impl Body<'_, '_> {
     /// Checks an expression against what is asked of it. The result fits, or was reported.
@@ -71,7 +71,7 @@ impl Body<'_, '_> {
     pub(super) fn fitted(&mut self, typed: Typed, want: Want<'_>, expr: &Ast) -> Typed {
         match fit(&typed.ty, want.ty) {
             Fit::Yes => typed,
-            Fit::After(coercion) => self.coerced(typed, coercion, want),
+            Fit::After(coercion) => Self::coerced(typed, coercion),
             Fit::No if self.refuses_mismatch(&typed.ty, want, expr.span) => self.poison(expr.span),
             Fit::No => {
                 let at = self.at(expr.span);
@@ -79,7 +79,10 @@ impl Body<'_, '_> {
                     Kind::Value(Value::Text(text)) if want.ty.has_literals() => {
                         say_types::not_one_of(at, want.ty, text, want.why)
                     }
-                    _ => say_types::mismatch(at, want.ty, &typed.ty, want.why),
+                    _ => match self.meant(expr, want.ty) {
+                        Some(meant) => say_types::miswritten(at, want.ty, &typed.ty, &meant, want.why),
+                        None => say_types::mismatch(at, want.ty, &typed.ty, want.why),
+                    },
                 };
                 self.report(diagnostic);
                 self.poison(expr.span)
@@ -87,7 +90,7 @@ impl Body<'_, '_> {
         }
     }
 
-    fn coerced(&mut self, typed: Typed, to: Coercion, want: Want<'_>) -> Typed {
+    fn coerced(typed: Typed, to: Coercion) -> Typed {
         let at = typed.core.at;
         let ty = match &to {
             Coercion::Port => Type::Port,
@@ -96,13 +99,6 @@ impl Body<'_, '_> {
             Coercion::Record(nominal) => Type::Nominal(nominal.clone()),
             Coercion::File => Type::File,
         };
-        if let (Kind::Value(Value::Int(n)), Coercion::Port) = (&typed.core.kind, &to) {
-            if !in_range(&ty, *n) {
-                self.report(say_types::out_of_range(at, &ty, want.why));
-                return self.poison(at.span);
-            }
-            return Typed { ty, ..typed };
-        }
         Typed { core: Expr { kind: Kind::Coerce { value: Box::new(typed.core), to }, at }, ty }
     }
 
@@ -134,7 +130,7 @@ impl Body<'_, '_> {
     }
 
     /// What is written there.
-    fn source(&mut self, span: Span) -> String {
+    pub(super) fn source(&mut self, span: Span) -> String {
         let id = ItemId { module: self.module, item: self.item };
         let text = self.checker.written(id, span).to_owned();
         self.checker.note_text(span, &text);
@@ -193,6 +189,7 @@ impl Body<'_, '_> {
             let locals = self.locals.iter().map(|local| &*local.name);
             let all = variants.chain(locals).chain(self.checker.names.visible(self.module));
             let near = nearest(&name.text, all);
+            let is_text = want.is_some_and(|want| slips::takes_text(want.ty, &name.text));
             match want.and_then(|want| want.ty.as_enum()) {
                 _ if crate::names::BUILTIN_FUNCTIONS.contains(&&*name.text) => {
                     say_types::not_a_value(at, &name.text, "a function: call it")
@@ -200,10 +197,10 @@ impl Body<'_, '_> {
                 Some(e) if near.is_none_or(|near| e.variants().iter().any(|v| &*v.name == near)) => {
                     say_types::unknown_variant(at, &name.text, e, near)
                 }
-                Some(_) => say::unknown_name(at, &name.text, near),
+                Some(_) => say::unknown_name(at, &name.text, near, is_text),
                 None => match self.enum_with(&name.text) {
                     Some(of) => say::bare_variant(at, &name.text, of),
-                    None => say::unknown_name(at, &name.text, near),
+                    None => say::unknown_name(at, &name.text, near, is_text),
                 },
             }
         };

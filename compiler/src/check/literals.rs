@@ -8,8 +8,7 @@ use crate::diagnostic::{names as say_names, types as say};
 use crate::evaluate::Value;
 use crate::modules::plain;
 use crate::span::Span;
-use crate::spelling::nearest;
-use crate::types::{Field, Nominal, Type};
+use crate::types::{CheckedText, Field, Nominal, Type};
 
 use super::indices::forgotten;
 use super::{Body, Target, Typed, Used, Want};
@@ -47,6 +46,7 @@ impl Body<'_, '_> {
         match want.and_then(|want| target(want.ty, &is_target)) {
             Some(Type::Script(shell)) => self.script(template, shell, span),
             Some(Type::Checked(form)) => match written {
+                Some(text) if *form == CheckedText::GuestPath && self.is_foreign(&text, span) => self.poison(span),
                 Some(text) if form.accepts(&text) => {
                     self.typed(Kind::Value(Value::text(text)), span, Type::Checked(*form))
                 }
@@ -245,7 +245,7 @@ impl Body<'_, '_> {
         let meant: Vec<&str> = used
             .keys()
             .filter(|name| nominal.fields().iter().all(|field| field.name != **name))
-            .filter_map(|name| nearest(name, nominal.fields().iter().map(|field| &*field.name)))
+            .filter_map(|name| say::meant_field(name, &nominal.fields().iter().map(|f| &*f.name).collect::<Vec<_>>()))
             .collect();
         let is_given = |field: &&Field| used.contains_key(&field.name) || known.contains(&field.name);
         let missing: Vec<&str> = nominal

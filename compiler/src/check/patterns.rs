@@ -141,7 +141,7 @@ impl Body<'_, '_> {
         let at = self.at(literal.span);
         let Kind::Value(value) = typed.core.kind else {
             if !typed.ty.is_error() {
-                self.report(say::pattern_mismatch(at, "this", subject));
+                self.report(say::pattern_mismatch(at, say::THIS, subject));
             }
             return Pat::Rest;
         };

@@ -19,7 +19,11 @@ impl Body<'_, '_> {
         match &ty.kind {
             TypeKind::Error => Type::Error,
             TypeKind::Any => Type::Platform(Pattern::ANY),
-            TypeKind::Platform(platform) => Type::Platform(self.pattern(platform)),
+            TypeKind::Platform(platform) => {
+                let pattern = self.pattern(platform);
+                let is_unknown = pattern.unknown_system().is_some() || pattern.unknown_distro().is_some();
+                if is_unknown { Type::Error } else { Type::Platform(pattern) }
+            }
             TypeKind::Literal(template) => Type::Literal(Arc::from(plain(template).unwrap_or_default())),
             TypeKind::Optional(inner) => self.written(inner).optional(),
             TypeKind::Union(members) => {
@@ -236,7 +240,7 @@ impl Body<'_, '_> {
                 | TypeKind::Optional(_)
                 | TypeKind::Union(_) => {
                     let at = self.at(member.span);
-                    self.report(say_types::unknown_format(at, "this", None));
+                    self.report(say_types::unknown_format(at, say_types::THIS, None));
                     return FormatIndex::Any;
                 }
             }

@@ -10,6 +10,7 @@ fn allowing(diagnostic: Diagnostic, lint: &str) -> Diagnostic {
     diagnostic.note(format!("`@allow({lint}) reason \"…\"` before the item keeps this quiet"))
 }
 
+#[track_caller]
 pub(crate) fn unused(at: Location, what: &str, name: &str, item: Option<Location>) -> Diagnostic {
     let diagnostic = Diagnostic::warning("IMG9001", at, format!("{what} `{name}` is never used"), "never used")
         .tag(Tag::Unnecessary);
@@ -21,6 +22,7 @@ pub(crate) fn unused(at: Location, what: &str, name: &str, item: Option<Location
     allowing(diagnostic, "unused")
 }
 
+#[track_caller]
 pub(crate) fn unpinned(at: Location, image: &str) -> Diagnostic {
     let message = format!("`{}` names whatever is newest", escaped(image));
     let diagnostic = Diagnostic::warning("IMG9002", at, message, "moves with each `imgc update`")
@@ -28,6 +30,7 @@ pub(crate) fn unpinned(at: Location, image: &str) -> Diagnostic {
     allowing(diagnostic, "unpinned")
 }
 
+#[track_caller]
 pub(crate) fn unpinned_url(at: Location) -> Diagnostic {
     let diagnostic =
         Diagnostic::warning("IMG9002", at, "what this URL gives is not pinned by a digest", "no digest is given")
@@ -35,6 +38,7 @@ pub(crate) fn unpinned_url(at: Location) -> Diagnostic {
     allowing(diagnostic, "unpinned")
 }
 
+#[track_caller]
 pub(crate) fn unlocked_network(at: Location, image: &str, from: Location) -> Diagnostic {
     let message = format!("a step of `{image}` reads from the network, and nothing locks what it reads");
     let diagnostic = Diagnostic::warning("IMG9003", at, message, "reads from the network")
@@ -43,6 +47,7 @@ pub(crate) fn unlocked_network(at: Location, image: &str, from: Location) -> Dia
     allowing(diagnostic, "unlocked_network")
 }
 
+#[track_caller]
 pub(crate) fn piped_download(at: Location) -> Diagnostic {
     let diagnostic =
         Diagnostic::warning("IMG9004", at, "a download is run without a look at its digest", "run as it comes")
@@ -50,6 +55,7 @@ pub(crate) fn piped_download(at: Location) -> Diagnostic {
     allowing(diagnostic, "piped_download")
 }
 
+#[track_caller]
 pub(crate) fn secret_literal(at: Location, why: &str) -> Diagnostic {
     let diagnostic =
         Diagnostic::warning("IMG9005", at, format!("this text looks like a secret: {why}"), "in the program").help(
@@ -58,6 +64,7 @@ pub(crate) fn secret_literal(at: Location, why: &str) -> Diagnostic {
     allowing(diagnostic, "secret_literal")
 }
 
+#[track_caller]
 pub(crate) fn equal_labels(at: Location, label: &str, first: Location) -> Diagnostic {
     let message = format!("two steps of one body have the label `{}`", escaped(label));
     let diagnostic = Diagnostic::warning("IMG9006", at, message, "used again here")
@@ -66,9 +73,10 @@ pub(crate) fn equal_labels(at: Location, label: &str, first: Location) -> Diagno
     allowing(diagnostic, "equal_labels")
 }
 
-pub(crate) fn shell_hole(at: Location, name: &str) -> Diagnostic {
+#[track_caller]
+pub(crate) fn shell_hole(at: Location, written: &str, name: &str) -> Diagnostic {
     let message =
-        format!("`${{{name}}}` is read by the shell, and knows nothing of the `{name}` that is in scope here");
+        format!("`${{{written}}}` is read by the shell, and knows nothing of the `{name}` that is in scope here");
     let with = format!("\\{{{name}}}");
     let diagnostic = Diagnostic::warning("IMG9007", at, message, "a variable of the shell").fix(
         format!("write `{with}`"),
@@ -78,6 +86,7 @@ pub(crate) fn shell_hole(at: Location, name: &str) -> Diagnostic {
     allowing(diagnostic, "shell_hole")
 }
 
+#[track_caller]
 pub(crate) fn deprecated(at: Location, name: &str, advice: &str, instead: Option<&str>) -> Diagnostic {
     let message = if advice.is_empty() {
         format!("`{name}` is deprecated")
@@ -94,6 +103,7 @@ pub(crate) fn deprecated(at: Location, name: &str, advice: &str, instead: Option
     allowing(diagnostic, "deprecated")
 }
 
+#[track_caller]
 pub(crate) fn unknown_attribute(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::warning("IMG9009", at, format!("unknown attribute `@{name}`"), "has no effect");
     match near {
@@ -102,6 +112,7 @@ pub(crate) fn unknown_attribute(at: Location, name: &str, near: Option<&str>) ->
     }
 }
 
+#[track_caller]
 pub(crate) fn unknown_lint(at: Location, name: &str, near: Option<&str>, known: &[&str]) -> Diagnostic {
     let diagnostic = Diagnostic::warning("IMG9009", at, format!("there is no lint `{name}`"), "has no effect");
     match near {
@@ -110,6 +121,7 @@ pub(crate) fn unknown_lint(at: Location, name: &str, near: Option<&str>, known: 
     }
 }
 
+#[track_caller]
 pub(crate) fn malformed_attribute(at: Location, name: &str) -> Diagnostic {
     let (message, help) = if name == "allow" {
         ("`@allow` says which lint is kept quiet, and why", "write `@allow(unused) reason \"kept for later\"`")

@@ -5,6 +5,7 @@ use crate::span::{Location, Span};
 use crate::world::WorldError;
 
 /// Adds "did you mean" with its fix, where there is a near name.
+#[track_caller]
 pub(crate) fn suggest(diagnostic: Diagnostic, at: Location, near: Option<&str>) -> Diagnostic {
     match near {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(
@@ -16,6 +17,7 @@ pub(crate) fn suggest(diagnostic: Diagnostic, at: Location, near: Option<&str>) 
     }
 }
 
+#[track_caller]
 pub(crate) fn unreadable_module(at: Location, error: &WorldError) -> Diagnostic {
     let help = match error {
         WorldError::Missing { .. } => {
@@ -29,16 +31,19 @@ pub(crate) fn unreadable_module(at: Location, error: &WorldError) -> Diagnostic 
     Diagnostic::error("IMG1001", at, error.to_string(), "this module cannot be read").help(help)
 }
 
+#[track_caller]
 pub(crate) fn import_outside(at: Location, path: &str) -> Diagnostic {
     Diagnostic::error("IMG1002", at, format!("`{path}` is outside the package"), "leads out of the package")
         .help("move the module into the package")
 }
 
+#[track_caller]
 pub(crate) fn import_malformed(at: Location, path: &str) -> Diagnostic {
     Diagnostic::error("IMG1002", at, format!("`{path}` is not a path in the package"), "not a relative path")
         .help("write a path relative to this file, such as `\"./base.imgc\"`")
 }
 
+#[track_caller]
 pub(crate) fn import_cycle(at: Location, path: &str) -> Diagnostic {
     Diagnostic::error(
         "IMG1003",
@@ -50,13 +55,16 @@ pub(crate) fn import_cycle(at: Location, path: &str) -> Diagnostic {
 }
 
 /// A variant where nothing says of which enum.
+#[track_caller]
 pub(crate) fn bare_variant(at: Location, name: &str, of: &str) -> Diagnostic {
     Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing says of which enum it is a variant")
         .help(format!("write `{of}.{name}`, or give it a type: `let name: {of} = {name}`"))
         .fix(format!("write `{of}.{name}`"), Applicability::Maybe, vec![(at, format!("{of}.{name}"))])
 }
 
-pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
+/// `is_text` where a text may stand: then quotes were perhaps forgotten.
+#[track_caller]
+pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>, is_text: bool) -> Diagnostic {
     let diagnostic = Diagnostic::error("IMG1004", at, format!("unknown name `{name}`"), "nothing has this name here");
     if crate::stdlib::is_by_import(name) {
         return diagnostic
@@ -64,6 +72,14 @@ pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>) -> Diag
     }
     match elsewhere(name) {
         Some(help) => diagnostic.help(help),
+        None if near.is_none() && is_text => {
+            let text = format!("\"{name}\"");
+            diagnostic.help(format!("a text stands in quotes: `{text}`")).fix(
+                format!("write `{text}`"),
+                Applicability::Maybe,
+                vec![(at, text)],
+            )
+        }
         None => suggest(diagnostic, at, near),
     }
 }
@@ -87,26 +103,38 @@ fn elsewhere(name: &str) -> Option<&'static str> {
         "jsonencode" | "templatefile" | "format" | "concat" | "merge" | "lookup" => {
             "texts are made by interpolation, `\"\\{x}\"`; lists and maps by spreading, `[...a, ...b]`"
         }
+        "len" | "length" | "upper" | "lower" | "trim" | "trimspace" | "join" | "split" | "replace" | "startswith"
+        | "endswith" | "contains" | "keys" | "values" | "sort" | "reverse" => {
+            "functions of a value stand behind it: `xs.len`, `text.upper`, `xs.join(\", \")`"
+        }
+        "not" => "write `!` before a condition",
+        "range" => "a range is written `1..=3`, both ends included",
+        "coalesce" | "try" => "a default for what may be missing is given by `??`",
+        "tostring" | "str" => "a value becomes a text by interpolation: `\"\\{value}\"`",
         _ => return None,
     })
 }
 
+#[track_caller]
 pub(crate) fn duplicate_item(at: Location, name: &str, first: Location) -> Diagnostic {
     Diagnostic::error("IMG1005", at, format!("`{name}` is defined twice"), "defined again here")
         .label(first, "first defined here")
         .help("give one of them another name")
 }
 
+#[track_caller]
 pub(crate) fn unbindable(at: Location, name: &str) -> Diagnostic {
     Diagnostic::error("IMG1006", at, format!("`{name}` cannot be used as a name"), "this word belongs to platforms")
         .help("choose another name")
 }
 
+#[track_caller]
 pub(crate) fn prelude_name(at: Location, name: &str) -> Diagnostic {
     Diagnostic::error("IMG1006", at, format!("`{name}` is a name of the prelude"), "cannot be defined again")
         .help("choose another name: edition 1 fixes what this one means in every module")
 }
 
+#[track_caller]
 pub(crate) fn shadowing(at: Location, name: &str, first: Option<Location>) -> Diagnostic {
     let diagnostic =
         Diagnostic::error("IMG1007", at, format!("`{name}` hides another `{name}`"), "this name is taken already");
@@ -117,6 +145,7 @@ pub(crate) fn shadowing(at: Location, name: &str, first: Option<Location>) -> Di
     diagnostic.help("choose another name")
 }
 
+#[track_caller]
 pub(crate) fn not_exported(at: Location, name: &str, place: Location) -> Diagnostic {
     let insert = place.with(Span { start: place.span.start, end: place.span.start });
     Diagnostic::error("IMG1008", at, format!("`{name}` is not exported by its module"), "not visible here")
@@ -125,6 +154,7 @@ pub(crate) fn not_exported(at: Location, name: &str, place: Location) -> Diagnos
         .fix("export it", Applicability::Maybe, vec![(insert, "pub ".to_owned())])
 }
 
+#[track_caller]
 pub(crate) fn unknown_std_module(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
     let diagnostic =
         Diagnostic::error("IMG1009", at, format!("the standard library has no module `{name}`"), "unknown module");
@@ -134,22 +164,26 @@ pub(crate) fn unknown_std_module(at: Location, name: &str, near: Option<&str>) -
     }
 }
 
+#[track_caller]
 pub(crate) fn duplicate_label(at: Location, label: &str, first: Location) -> Diagnostic {
     Diagnostic::error("IMG1010", at, format!("two steps of one block have the label `{label}`"), "used again here")
         .label(first, "first used here")
         .help("labels name steps in plans and logs: give this one another")
 }
 
+#[track_caller]
 pub(crate) fn import_without_name(at: Location) -> Diagnostic {
     Diagnostic::error("IMG1011", at, "the imported module has no name", "its file name is no name")
         .help("add `as name` to the import")
 }
 
+#[track_caller]
 pub(crate) fn computed_import(at: Location) -> Diagnostic {
     Diagnostic::error("IMG1012", at, "an import needs a plain path", "computed paths are not known before evaluation")
         .help("write the path out")
 }
 
+#[track_caller]
 pub(crate) fn unknown_export(at: Location, name: &str, module: &str, near: Option<&str>) -> Diagnostic {
     let message = format!("module `{module}` has no `{name}`");
     suggest(Diagnostic::error("IMG1013", at, message, "unknown item"), at, near)
@@ -166,6 +200,7 @@ pub(crate) enum CycleOf {
     Values,
 }
 
+#[track_caller]
 pub(crate) fn cycle(of: CycleOf, at: Location, name: &str, others: &[(String, Location)]) -> Diagnostic {
     let (code, verb, label, help) = match of {
         CycleOf::Functions => (
@@ -204,15 +239,33 @@ pub(crate) fn cycle(of: CycleOf, at: Location, name: &str, others: &[(String, Lo
     diagnostic.help(help)
 }
 
+#[track_caller]
 pub(crate) fn duplicate_member(at: Location, what: &str, name: &str, first: Location) -> Diagnostic {
     Diagnostic::error("IMG1015", at, format!("two {what}s have the name `{name}`"), "used again here")
         .label(first, "first used here")
 }
 
+#[track_caller]
 pub(crate) fn unknown_type(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
-    suggest(Diagnostic::error("IMG1016", at, format!("unknown type `{name}`"), "no type has this name"), at, near)
+    let diagnostic = Diagnostic::error("IMG1016", at, format!("unknown type `{name}`"), "no type has this name");
+    let (ours, help) = match name {
+        "number" | "integer" | "i64" | "u64" => (Some("Int"), None),
+        "text" | "str" => (Some("String"), None),
+        "any" | "object" | "struct" | "dict" => {
+            (None, Some("every value has a type: declare a `record Name { field: Type }`"))
+        }
+        "float" | "double" => {
+            (None, Some("there are no fractions: take a smaller unit, and an `Int`, `Size` or `Duration`"))
+        }
+        _ => (None, None),
+    };
+    match help {
+        Some(help) => diagnostic.help(help),
+        None => suggest(diagnostic, at, ours.or(near)),
+    }
 }
 
+#[track_caller]
 pub(crate) fn extern_outside_std(at: Location) -> Diagnostic {
     Diagnostic::error(
         "IMG1017",
@@ -223,11 +276,13 @@ pub(crate) fn extern_outside_std(at: Location) -> Diagnostic {
     .help("write a `recipe` or a `fn` instead")
 }
 
+#[track_caller]
 pub(crate) fn unknown_edition(at: Location, number: i64) -> Diagnostic {
     Diagnostic::error("IMG1018", at, format!("edition {number} is not known"), "this imgc knows edition 1")
         .help("write `edition 1`, or use a newer imgc")
 }
 
+#[track_caller]
 pub(crate) fn import_argument(at: Location, name: &str, near: Option<&str>) -> Diagnostic {
     let message = format!("the imported module has no param `{name}`");
     suggest(Diagnostic::error("IMG1019", at, message, "unknown param"), at, near)

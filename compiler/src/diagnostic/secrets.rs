@@ -24,6 +24,7 @@ pub(crate) enum Use {
     Key,
 }
 
+#[track_caller]
 pub(crate) fn bad_origin(at: Location) -> Diagnostic {
     Diagnostic::error(
         "IMG4002",
@@ -34,6 +35,7 @@ pub(crate) fn bad_origin(at: Location) -> Diagnostic {
     .help("write `from env(\"NAME\")`, `from file(\"…\")` or `from command([\"…\"])`")
 }
 
+#[track_caller]
 pub(crate) fn origin_argument(at: Location, origin: Origin) -> Diagnostic {
     let (message, help) = match origin {
         Origin::Env => ("`env` takes the name of an environment variable", "write `from env(\"TOKEN\")`"),
@@ -45,11 +47,13 @@ pub(crate) fn origin_argument(at: Location, origin: Origin) -> Diagnostic {
     Diagnostic::error("IMG4003", at, message, "this is none").help(help)
 }
 
+#[track_caller]
 pub(crate) fn no_text(at: Location, ty: &Type) -> Diagnostic {
     Diagnostic::error("IMG4004", at, format!("the value of a secret is a `String`, not a `{ty}`"), "cannot be secret")
         .help("write `: String`; what reads the secret makes of its text what it needs")
 }
 
+#[track_caller]
 pub(crate) fn not_text(at: Location, expected: &Type, why: Option<(Location, &str)>) -> Diagnostic {
     let message = format!("a secret cannot become a `{expected}`");
     let mut diagnostic = Diagnostic::error("IMG4005", at, message, "holds a secret");
@@ -59,6 +63,7 @@ pub(crate) fn not_text(at: Location, expected: &Type, why: Option<(Location, &st
     diagnostic.help("give it where the type asks for a secret, such as `env = { TOKEN = token }` of `sh`")
 }
 
+#[track_caller]
 pub(crate) fn no_secret(at: Location, found: &Type, why: Option<(Location, &str)>) -> Diagnostic {
     let message = format!("a `{found}` is no secret: anybody can read it in the plan");
     let mut diagnostic = Diagnostic::error("IMG4006", at, message, "a secret is asked for here");
@@ -68,6 +73,7 @@ pub(crate) fn no_secret(at: Location, found: &Type, why: Option<(Location, &str)
     diagnostic.help("declare it: `secret token: String from env(\"TOKEN\")`")
 }
 
+#[track_caller]
 pub(crate) fn misused(at: Location, used: Use) -> Diagnostic {
     let (code, message, here, help) = match used {
         Use::Script => (
@@ -110,6 +116,7 @@ pub(crate) fn misused(at: Location, used: Use) -> Diagnostic {
     Diagnostic::error(code, at, message, here).help(help)
 }
 
+#[track_caller]
 pub(crate) fn given(at: Option<Location>, param: Location, name: &str, origin: &str) -> Diagnostic {
     let message = format!("the secret `{name}` cannot be given by {origin}");
     let diagnostic = match at {

@@ -5,6 +5,7 @@ use crate::parse::NumberError;
 use crate::span::Location;
 
 /// A file over the limit.
+#[track_caller]
 pub(crate) fn file_too_large(at: Location, bytes: usize) -> Diagnostic {
     let message = format!("this file has {bytes} bytes, and the limit is 1 MiB");
     Diagnostic::error("IMG0001", at, message, "too large")
@@ -12,6 +13,7 @@ pub(crate) fn file_too_large(at: Location, bytes: usize) -> Diagnostic {
 }
 
 /// Brackets in brackets, beyond the limit.
+#[track_caller]
 pub(crate) fn nested_too_deep(at: Location, limit: usize) -> Diagnostic {
     let message = format!("brackets are nested more than {limit} deep");
     Diagnostic::error("IMG0002", at, message, "this bracket is one too many")
@@ -19,12 +21,14 @@ pub(crate) fn nested_too_deep(at: Location, limit: usize) -> Diagnostic {
 }
 
 /// An expression in expressions, beyond the limit.
+#[track_caller]
 pub(crate) fn too_deep(at: Location) -> Diagnostic {
     Diagnostic::error("IMG0003", at, "this expression has too many parts in one another", "too deep")
         .help("give parts of it names with `let`")
 }
 
 /// Something at the top that begins no item.
+#[track_caller]
 pub(crate) fn not_an_item(at: Location, message: &str, help: Option<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::error("IMG0004", at, message, "no item begins like this");
     let help = help.unwrap_or("items are `param`, `let`, `image`, `recipe`, `output`, `import`, `fn`, `record`, `enum`, `secret` and `test`, each with a name after it");
@@ -32,6 +36,7 @@ pub(crate) fn not_an_item(at: Location, message: &str, help: Option<&str>) -> Di
 }
 
 /// A line in a body, block or list of members that nobody understands.
+#[track_caller]
 pub(crate) fn unexpected(at: Location, message: &str, label: &str, help: Option<&str>) -> Diagnostic {
     let mut diagnostic = Diagnostic::error("IMG0005", at, message, label);
     diagnostic.help = help.map(str::to_owned);
@@ -39,6 +44,7 @@ pub(crate) fn unexpected(at: Location, message: &str, label: &str, help: Option<
 }
 
 /// Something is missing. `at` is the end of the token before it.
+#[track_caller]
 pub(crate) fn missing(at: Location, what: &str, after: &str, help: Option<&str>) -> Diagnostic {
     let mut diagnostic =
         Diagnostic::error("IMG0006", at, format!("expected {what} after {after}"), format!("expected {what}"));
@@ -47,6 +53,7 @@ pub(crate) fn missing(at: Location, what: &str, after: &str, help: Option<&str>)
 }
 
 /// A bracket that is never closed.
+#[track_caller]
 pub(crate) fn unclosed(at: Location, open: Location, open_text: &str, close_text: &str) -> Diagnostic {
     Diagnostic::error(
         "IMG0007",
@@ -58,6 +65,7 @@ pub(crate) fn unclosed(at: Location, open: Location, open_text: &str, close_text
 }
 
 /// A text without its closing quotes.
+#[track_caller]
 pub(crate) fn unterminated_text(at: Location, open: Location, quotes: &str) -> Diagnostic {
     let help = if quotes.len() == 1 {
         "a text in `\"` ends in its line; write `\"\"\"` around one of several lines"
@@ -70,6 +78,7 @@ pub(crate) fn unterminated_text(at: Location, open: Location, quotes: &str) -> D
 }
 
 /// Two elements with nothing between them.
+#[track_caller]
 pub(crate) fn missing_comma(at: Location) -> Diagnostic {
     Diagnostic::error("IMG0009", at, "expected `,` between these two", "expected `,`").fix(
         "insert a comma",
@@ -79,6 +88,7 @@ pub(crate) fn missing_comma(at: Location) -> Diagnostic {
 }
 
 /// One sign stands where another belongs: `:` for `=`, `=` for `:`.
+#[track_caller]
 pub(crate) fn wrong_sign(at: Location, message: &str, found: &str, wanted: &str) -> Diagnostic {
     Diagnostic::error("IMG0010", at, message, format!("`{found}` stands here")).fix(
         format!("write `{}`", wanted.trim()),
@@ -88,6 +98,7 @@ pub(crate) fn wrong_sign(at: Location, message: &str, found: &str, wanted: &str)
 }
 
 /// A backslash with something after it that is no escape.
+#[track_caller]
 pub(crate) fn unknown_escape(at: Location, text: &str) -> Diagnostic {
     let message = if text.starts_with("\\u") {
         "`\\u` is followed by one to six hexadecimal digits in curly brackets: `\\u{e9}`".to_owned()
@@ -100,6 +111,7 @@ pub(crate) fn unknown_escape(at: Location, text: &str) -> Diagnostic {
 }
 
 /// A line of a block text with less indentation than the closing quotes.
+#[track_caller]
 pub(crate) fn shallow_line(at: Location, quotes: Location) -> Diagnostic {
     Diagnostic::error(
         "IMG0012",
@@ -112,6 +124,7 @@ pub(crate) fn shallow_line(at: Location, quotes: Location) -> Diagnostic {
 }
 
 /// A number literal that is none.
+#[track_caller]
 pub(crate) fn bad_number(at: Location, text: &str, error: NumberError) -> Diagnostic {
     let replace = |with: &str| vec![(at, with.to_owned())];
     match error {
@@ -164,11 +177,13 @@ pub(crate) fn bad_number(at: Location, text: &str, error: NumberError) -> Diagno
 }
 
 /// A size, duration or malformed number where a plain one must stand.
+#[track_caller]
 pub(crate) fn not_a_plain_number(at: Location, text: &str) -> Diagnostic {
     Diagnostic::error("IMG0020", at, format!("expected a whole number, found `{text}`"), "expected a whole number")
 }
 
 /// `a < b < c`
+#[track_caller]
 pub(crate) fn chained_comparison(at: Location, first: Location) -> Diagnostic {
     Diagnostic::error("IMG0021", at, "comparisons do not chain", "a second comparison")
         .label(first, "the first")
@@ -176,6 +191,7 @@ pub(crate) fn chained_comparison(at: Location, first: Location) -> Diagnostic {
 }
 
 /// `a..b`
+#[track_caller]
 pub(crate) fn exclusive_range(at: Location) -> Diagnostic {
     Diagnostic::error("IMG0022", at, "a range is written with `..=` and includes its end", "not a range").fix(
         "write `..=`",
@@ -185,24 +201,28 @@ pub(crate) fn exclusive_range(at: Location) -> Diagnostic {
 }
 
 /// `{ a = 1, ...b }`
+#[track_caller]
 pub(crate) fn late_spread(at: Location) -> Diagnostic {
     Diagnostic::error("IMG0023", at, "a spread stands before the other entries", "too late")
         .help("move it to the front: later entries win over it")
 }
 
 /// `{ a = 1, "b" => 2 }`
+#[track_caller]
 pub(crate) fn mixed_braces(at: Location, field: &str) -> Diagnostic {
     Diagnostic::error("IMG0024", at, "fields and map entries do not mix", "a field in a map")
         .help(format!("write `\"{field}\" => …` in a map, or give every entry a name and `=`"))
 }
 
 /// An `edition` that is not first.
+#[track_caller]
 pub(crate) fn late_edition(at: Location) -> Diagnostic {
     Diagnostic::error("IMG0025", at, "`edition` stands before all other items", "too late")
         .help("move it to the first line")
 }
 
 /// So many diagnostics that the rest is only counted.
+#[track_caller]
 pub(crate) fn more_errors(at: Location, count: usize) -> Diagnostic {
     Diagnostic::error("IMG0026", at, format!("{count} more errors in this file are not shown"), "the next is here")
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use imgc_plan::Attribute;
 
 use crate::core::{Expr, Head, Item, Kind, Part, Pat, Ref, ScriptPart};
-use crate::diagnostic::{evaluate as say, types as say_types};
+use crate::diagnostic::{evaluate as say, platform as say_platform, types as say_types};
 use crate::script;
 use crate::span::Location;
-use crate::types::{Coercion, Pattern, Type};
+use crate::types::{CheckedText, Coercion, Pattern, Type, has_drive};
 
 use super::calls::Given;
 use super::{Built, Evaluator, Fault, Frame, Hole, Known, Look, NodeRef, Stop, Value, build};
@@ -101,7 +101,10 @@ impl<'a> Evaluator<'a> {
                 let value = self.eval(frame, value)?;
                 self.must_know(&value, Look::Form, expr.at)?;
                 match &value {
-                    Value::Text(text) if form.accepts(text) => Ok(value),
+                    Value::Text(text) if form.accepts(text) => match foreign(*form, text, frame) {
+                        Some(platform) => Err(self.report(say_platform::foreign_path(expr.at, text, &platform))),
+                        None => Ok(value),
+                    },
                     Value::Text(text) => Err(self.report(say::bad_text(expr.at, *form, text))),
                     _ => Err(Stop::Reported),
                 }
@@ -408,4 +411,10 @@ impl<'a> Evaluator<'a> {
             (_, value) => Ok(value),
         }
     }
+}
+
+/// The platform of the image, where it is another system's path.
+fn foreign(form: CheckedText, path: &str, frame: &Frame) -> Option<Pattern> {
+    let platform = frame.platform.as_ref().filter(|_| form == CheckedText::GuestPath)?;
+    ((platform.os == "windows") != has_drive(path)).then(|| Pattern::of(platform))
 }

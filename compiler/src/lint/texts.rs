@@ -106,10 +106,13 @@ impl<'s> Texts<'s, '_> {
             let start = from + found;
             let Some(length) = written.get(start..).and_then(|rest| rest.find('}')) else { return };
             let name = slice(written, start + 2..start + length);
+            let written_as = name;
+            // As HCL has them.
+            let name = name.strip_prefix("var.").or_else(|| name.strip_prefix("local.")).unwrap_or(name);
             let known = self.names.contains(name) || self.scopes.iter().flatten().any(|local| **local == *name);
             if known {
                 let at = self.part(span, start, start + length + 1);
-                self.found.push(say::shell_hole(at, name));
+                self.found.push(say::shell_hole(at, written_as, name));
             }
             from = start + length + 1;
         }

@@ -112,7 +112,11 @@ impl<'t> Report<'t> {
             self.tell(node, |at| syntax::unexpected(at, &habit.message, "expected a value", habit.help.as_deref()));
             return;
         }
-        let missing = describe(parent, before, node.kind());
+        let mut missing = describe(parent, before, node.kind());
+        let is_condition = matches!(parent.kind(), Kind::IfExpr | Kind::IfStatement);
+        if is_condition && rest.starts_with('=') {
+            missing.help = Some("`==` compares; `=` gives a name its value".to_owned());
+        }
         let after = self.token_before(node);
         self.tell(node, |at| {
             let mut diagnostic = syntax::missing(at, missing.what, &after, missing.help.as_deref());

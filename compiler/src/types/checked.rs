@@ -53,9 +53,14 @@ impl CheckedText {
     }
 }
 
+/// Whether a path begins with a drive, as those of Windows do and no others.
+pub(crate) fn has_drive(path: &str) -> bool {
+    path.get(1..3).is_some_and(|mark| mark == ":\\" || mark == ":/")
+        && path.starts_with(|first: char| first.is_ascii_alphabetic())
+}
+
 fn is_guest_path(text: &str) -> bool {
-    let drive = text.get(1..3).is_some_and(|mark| mark == ":\\" || mark == ":/")
-        && text.starts_with(|first: char| first.is_ascii_alphabetic());
+    let drive = has_drive(text);
     let climbs = text.split(['/', '\\']).any(|part| part == "..");
     (text.starts_with('/') || drive) && !climbs && !text.contains(['\0', '\n'])
 }

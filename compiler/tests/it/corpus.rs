@@ -2,12 +2,14 @@
 //! `syntax` the tree, `types` what is inferred, `diagnostics` what is said, `plan` the plan. Of a stage that has nothing to
 //! show there is no file.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use imgc_compiler::analysis::Memo;
 use imgc_compiler::{ModuleId, ide, parse};
 
 use crate::render;
+use crate::said::{self, Heard};
 use crate::world::MapWorld;
 
 /// The stages, by the names of their files.
@@ -20,12 +22,13 @@ fn corpus() {
     settings.set_omit_expression(true);
     // What it keeps of the standard library serves every case.
     let memo = Memo::default();
+    let heard = RefCell::new(Heard::new());
     insta::glob!("../../../tests/corpus", "*/*/main.imgc", |path| {
         let folder = path.parent().unwrap();
         let mut settings = settings.clone();
         settings.set_snapshot_path(folder);
         settings.set_snapshot_suffix("");
-        for (name, text) in STAGES.iter().zip(stages(folder, &memo)) {
+        for (name, text) in STAGES.iter().zip(stages(folder, &memo, &mut heard.borrow_mut())) {
             if text.is_empty() {
                 let file = folder.join(format!("{name}.snap"));
                 assert!(!file.exists(), "{} is of a stage with nothing to show: remove it", file.display());
@@ -34,12 +37,14 @@ fn corpus() {
             }
         }
     });
+    said::assert_all_spoke(&heard.borrow());
 }
 
 /// What each of [`STAGES`] has to show.
-fn stages(folder: &Path, memo: &Memo) -> [String; 4] {
+fn stages(folder: &Path, memo: &Memo, heard: &mut Heard) -> [String; 4] {
     let world = MapWorld::read(folder);
     let mut checked = imgc_compiler::check(&world, "main.imgc");
+    said::hear(&checked.diagnostics, heard);
     // Smallest programs leave things unused; only the cases about lints are about that.
     let is_about_lints = folder.parent().is_some_and(|area| area.ends_with("lints"));
     checked.diagnostics.retain(|d| is_about_lints || !d.code.starts_with("IMG9"));
@@ -48,6 +53,7 @@ fn stages(folder: &Path, memo: &Memo) -> [String; 4] {
     // Planning says what checking says, and more only where checking was content.
     if !is_about_lints && checked.diagnostics.iter().all(|d| d.severity != imgc_compiler::Severity::Error) {
         let planned = imgc_compiler::plan(&world, "main.imgc");
+        said::hear(&planned.diagnostics, heard);
         let more = render::diagnostics(&planned.diagnostics, &planned.sources);
         if more != said {
             said.push_str(&format!("-- plan says\n{more}"));

@@ -1,8 +1,9 @@
-//! Every fix that the corpus is offered mends what it is offered for.
+//! Every fix that the corpus is offered mends what it is offered for, and brings nothing new.
 
 use std::path::{Path, PathBuf};
 
-use imgc_compiler::{Diagnostic, ModuleId};
+use imgc_compiler::diagnostic::Applicability;
+use imgc_compiler::{Diagnostic, ModuleId, Severity};
 
 use crate::world::MapWorld;
 
@@ -22,7 +23,7 @@ fn count(all: &[Diagnostic], like: &Diagnostic) -> usize {
 
 #[test]
 fn every_fix_mends() {
-    let mut tried = 0;
+    let (mut tried, mut faults) = (0, Vec::new());
     for case in cases() {
         let world = MapWorld::read(&case);
         let checked = imgc_compiler::check(&world, "main.imgc");
@@ -38,11 +39,32 @@ fn every_fix_mends() {
                     bytes.splice(place.start..place.end, text.bytes());
                 }
                 let again = imgc_compiler::check(&mended, "main.imgc");
+                // What a syntax error hid may show now, and what a name hid that nobody knew; and who removes all items
+                // that nothing uses may have none left.
+                let hid = ["IMG0", "IMG1", "IMG2002", "IMG2004", "IMG2020"]
+                    .iter()
+                    .any(|code| diagnostic.code.starts_with(code));
+                let is_new = |d: &&Diagnostic| {
+                    d.severity == Severity::Error
+                        && d.code != "IMG5013"
+                        && count(&checked.diagnostics, d) < count(&again.diagnostics, d)
+                };
+                let sure = fix.applicability == Applicability::Safe;
+                if let Some(new) = again.diagnostics.iter().find(is_new).filter(|_| sure || !hid) {
+                    faults.push(format!(
+                        "{}: {} ({}) gives {}",
+                        case.display(),
+                        diagnostic.message,
+                        fix.title,
+                        new.message
+                    ));
+                }
                 let (before, after) = (count(&checked.diagnostics, diagnostic), count(&again.diagnostics, diagnostic));
                 assert!(after < before, "{}: {} ({})", case.display(), diagnostic.message, fix.title);
                 tried += 1;
             }
         }
     }
+    assert!(faults.is_empty(), "fixes that bring something new:\n{}", faults.join("\n"));
     assert!(tried >= 15, "only {tried} fixes");
 }

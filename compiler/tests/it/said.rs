@@ -1,8 +1,12 @@
-//! Whether the corpus makes the compiler say all that it can say: each sentence of `compiler/src/diagnostic/` (messages,
-//! labels, helps, notes, titles of fixes) has to be in a snapshot of `tests/corpus`. Each way to cause a code has words of
-//! its own, so a way without a case shows as words that nobody ever said.
+//! Whether the corpus makes the compiler say all that it can say, in two ways. Each sentence of the compiler's sources
+//! (messages, labels, helps, notes, titles of fixes) has to be in a snapshot of `tests/corpus`; and each place that says
+//! something, a call of a constructor in `compiler/src/diagnostic/`, has to have said it in a case: two ways to cause a
+//! code may share their words.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use imgc_compiler::Diagnostic;
 
 /// Words that no case of the corpus can bring about, and why.
 const UNSAID: &[(&str, &str)] = &[
@@ -33,6 +37,31 @@ const UNSAID: &[(&str, &str)] = &[
         "declared as a secret",
         "arguments of a world in memory stand in no file that could be shown; the command line's tests have",
     ),
+    ("List<T>, Set<T>", "names of types in the reference, not said to anybody"),
+    ("Map<K, V>", "the same"),
+    ("PRIVATE KEY-----", "what is looked for, not said to anybody"),
+    ("a value with a NUL byte cannot stand in a script", "an error of Rust, which its caller words anew"),
+    ("in a script with a byte 0 in it", "texts with a byte 0 are refused wherever they come from"),
+    ("`{path}` is larger than the limit of 1 MiB", "a world in memory has no file that is too large to read"),
+    ("cannot read `{path}`: {reason}", "a world in memory has no file that cannot be read"),
+];
+
+/// Places that no case of the corpus can make speak: file, constructor, and why.
+const MUTE: &[(&str, &str, &str)] = &[
+    (
+        "check/calls.rs",
+        "unreadable",
+        "a world in memory has no file that cannot be read; the command line's tests have",
+    ),
+    ("evaluate/members.rs", "unreadable", "the same"),
+    ("lower.rs", "unreadable", "a file that was there when it was looked for, and is gone when it is read"),
+    ("check/body.rs", "too_deep", "the parser refuses as many brackets before"),
+    ("evaluate/expr.rs", "script_hole", "its first place: texts with a byte 0 are refused wherever they come from"),
+    ("lint/images.rs", "unpinned_url", "each source of the library that takes a URL asks for its digest"),
+    ("names.rs", "unknown_export", "a module that an import was linked to and that is not there would be a bug"),
+    ("parse/build.rs", "too_deep", "it takes hundreds of statements in one another, which `syntax.rs` makes"),
+    ("parse.rs", "too_deep", "it takes tens of thousands of signs, which `syntax.rs` makes"),
+    ("parse.rs", "file_too_large", "it takes a file of more than 1 MiB, which `syntax.rs` makes"),
 ];
 
 /// A sentence of the sources: its fixed parts, in order.
@@ -160,6 +189,84 @@ fn files(folder: &Path, name: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     found
 }
 
+/// Parts of the compiler that tell editors and documents, not people at a terminal.
+const SILENT: [&str; 6] = ["ide", "analysis", "reference", "format", "pages", "fix"];
+
+/// The sources that diagnostics come from.
+fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = files(&root, &|name| name.strip_suffix(".rs").is_some());
+    all.retain(|path| {
+        let inner = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        let top = inner.split(['/', '.']).next().unwrap().to_owned();
+        !SILENT.contains(&top.as_str())
+    });
+    all
+}
+
+/// Line, column (both from 1) and name of the calls of constructors in a text.
+fn calls(text: &str, constructors: &BTreeSet<String>) -> Vec<(u32, u32, String)> {
+    let is_path = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
+    let mut found = Vec::new();
+    for (line, number) in text.split("#[cfg(test)]").next().unwrap().lines().zip(1..) {
+        for (bracket, _) in line.match_indices('(') {
+            let start = line[..bracket].trim_end_matches(is_path).len();
+            let Some((_, name)) = line[start..bracket].rsplit_once("::") else { continue };
+            if constructors.contains(name) && !line.trim_start().starts_with("//") {
+                let column = u32::try_from(line[..start].chars().count()).unwrap() + 1;
+                found.push((number, column, name.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Where diagnostics were raised, as `check/body.rs`, line and column.
+pub(crate) type Heard = BTreeSet<(String, u32, u32)>;
+
+/// Notes where these were raised.
+pub(crate) fn hear(diagnostics: &[Diagnostic], heard: &mut Heard) {
+    for diagnostic in diagnostics {
+        let place = diagnostic.raised.0;
+        let file = place.file().rsplit_once("src/").map_or(place.file(), |(_, file)| file);
+        heard.insert((file.to_owned(), place.line(), place.column()));
+    }
+}
+
+/// Fails where a place that can say something has said it in no case.
+pub(crate) fn assert_all_spoke(heard: &Heard) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut constructors = BTreeSet::new();
+    for path in files(&root.join("diagnostic"), &|_| true) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let named = text.split("#[track_caller]\npub(crate) fn ").skip(1);
+        constructors.extend(named.map(|rest| rest.split(['(', '<']).next().unwrap().to_owned()));
+    }
+    assert!(constructors.len() > 140, "only {} constructors are found in the sources", constructors.len());
+    let (mut places, mut silent) = (0, Vec::new());
+    let mut excused: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for path in sources().iter().filter(|path| !path.starts_with(root.join("diagnostic"))) {
+        let file = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).unwrap();
+        for (line, column, name) in calls(&text, &constructors) {
+            places += 1;
+            if heard.contains(&(file.clone(), line, column)) {
+                continue;
+            }
+            match MUTE.iter().find(|(of, constructor, _)| *of == file && *constructor == name) {
+                Some((of, constructor, _)) => *excused.entry((*of, *constructor)).or_default() += 1,
+                None => silent.push(format!("{file}:{line}:{column} {name}")),
+            }
+        }
+    }
+    println!("{places} places can say something, {} of them are silent for a reason", excused.values().sum::<usize>());
+    assert!(places > 200, "only {places} places are found in the sources");
+    assert!(silent.is_empty(), "no case of tests/corpus makes these speak:\n{}", silent.join("\n"));
+    for (file, name, _) in MUTE {
+        assert!(excused.contains_key(&(*file, *name)), "it speaks now, or is no more: {file} {name}");
+    }
+}
+
 #[test]
 fn the_corpus_has_heard_every_sentence() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -167,9 +274,8 @@ fn the_corpus_has_heard_every_sentence() {
         .iter()
         .flat_map(|path| std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
         .collect();
-    let all: Vec<Sentence> =
-        files(&root.join("src/diagnostic"), &|name| !name.is_empty()).iter().flat_map(|path| sentences(path)).collect();
-    assert!(all.len() > 500, "only {} sentences are found in the sources", all.len());
+    let all: Vec<Sentence> = sources().iter().flat_map(|path| sentences(path)).collect();
+    assert!(all.len() > 750, "only {} sentences are found in the sources", all.len());
     let unsaid = |sentence: &&Sentence| !heard.iter().any(|line| sentence.is_in(line));
     let unsaid: Vec<&Sentence> = all.iter().filter(unsaid).collect();
     let excused = |sentence: &&&Sentence| UNSAID.iter().any(|(whole, _)| *whole == sentence.whole);
@@ -183,4 +289,32 @@ fn the_corpus_has_heard_every_sentence() {
     for (whole, _) in UNSAID {
         assert!(unsaid.iter().any(|sentence| sentence.whole == *whole), "it is said now, or is no more: {whole:?}");
     }
+}
+
+/// One sentence, lower case, no full stop; at most three further places. A message may begin with a name of ours.
+#[test]
+fn messages_are_written_alike() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut messages, mut faults) = (0, Vec::new());
+    for path in files(&root.join("../tests/corpus"), &|name| name == "diagnostics.snap") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut also = 0;
+        for line in text.lines() {
+            also = if line.trim_start().starts_with("also ") { also + 1 } else { 0 };
+            let head = ["Error[", "Warning["].iter().find_map(|start| line.strip_prefix(start));
+            let Some((_, message)) = head.and_then(|head| head.split_once("]: ")) else {
+                assert!(also <= 3, "{}: {line}", path.display());
+                continue;
+            };
+            messages += 1;
+            // The name of a type keeps its capital.
+            let is_type = ["has", "cannot", "is"].iter().any(|verb| message.contains(&format!(" {verb} ")));
+            let is_plain = !message.starts_with(|c: char| c.is_ascii_uppercase()) || is_type;
+            if !is_plain || message.ends_with('.') || message.contains(". ") {
+                faults.push(format!("{}: {message}", path.display()));
+            }
+        }
+    }
+    assert!(messages > 500, "only {messages} messages are found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

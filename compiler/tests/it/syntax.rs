@@ -90,9 +90,13 @@ const PIECES: [&str; 40] = [
 
 #[test]
 fn mutated_samples_round_trip() {
+    let (mut slowest, mut count) = (0.0_f64, 0);
     for (path, text) in samples() {
         let mut random = Random(text.len() as u64);
         let chars: Vec<char> = text.chars().collect();
+        let clean = least_time(&text).max(Duration::from_micros(200));
+        let begin = Instant::now();
+        let before = computed(begin);
         for _ in 0..tries() {
             let mut mutated = chars.clone();
             for _ in 0..=random.below(3) {
@@ -108,7 +112,12 @@ fn mutated_samples_round_trip() {
             let parsed = check_round_trip(&mutated);
             assert!(parsed.diagnostics.len() <= 101, "{path:?}");
         }
+        count += tries();
+        let each = computed(begin).saturating_sub(before) / u32::try_from(tries()).unwrap();
+        slowest = slowest.max(each.as_secs_f64() / clean.as_secs_f64());
     }
+    println!("{count} changed texts; those of the slowest sample take {slowest:.2} times what it takes itself");
+    assert!(slowest < 8.0, "{slowest:.2} times what a text takes that is right");
 }
 
 /// What this thread has computed since `begin`, where the system tells: other work on the machine does not count.

@@ -26,6 +26,17 @@ pub(super) fn item(text: &str, behind: bool) -> Habit {
     if behind && first == "?" {
         return say("there is no `?` operator".to_owned(), Some("write `if condition then a else b`"));
     }
+    if let (true, "and" | "or") = (behind, first) {
+        let sign = if first == "and" { "&&" } else { "||" };
+        let fix = Some((format!("write `{sign}`"), sign.to_owned()));
+        return Habit { fix, ..say(format!("there is no operator `{first}`"), Some(&format!("write `{sign}`"))) };
+    }
+    if behind && first == "(" {
+        return say(
+            "unexpected `(` after the end of the item".to_owned(),
+            Some("arguments of a type stand in `<…>`: `List<String>`; a function is called in one line with its name"),
+        );
+    }
     if behind {
         return say(
             format!("unexpected `{first}` after the end of the item"),

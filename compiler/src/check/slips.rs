@@ -1,0 +1,96 @@
+//! Literals in quotes that should have none, and the other way round: what was meant, where that is plain. And paths of
+//! one system in bodies of another.
+
+use crate::ast::{Expr as Ast, ExprKind};
+use crate::diagnostic::platform as say;
+use crate::modules::plain;
+use crate::parse::{Number, number};
+use crate::span::Span;
+use crate::types::{CheckedText, Pattern, Type, has_drive};
+
+use super::Body;
+
+impl Body<'_, '_> {
+    /// How an expression has to be written so that it is of the type that is asked: `4GB` for `"4GB"`, `"12"` for `12`.
+    pub(super) fn meant(&mut self, expr: &Ast, asked: &Type) -> Option<String> {
+        match &expr.kind {
+            ExprKind::Text(template) => {
+                let text = plain(template)?;
+                if is_list_of(asked, &text) {
+                    return Some(format!("[{}]", self.source(expr.span)));
+                }
+                literal(&text.split(' ').collect::<String>(), asked)
+            }
+            ExprKind::Int(_) | ExprKind::Size(_) | ExprKind::Duration(_) | ExprKind::Bool(_) => {
+                let text = self.source(expr.span);
+                takes_text(asked, &text).then(|| format!("\"{text}\""))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a path belongs to other systems than the body's, which is reported.
+    pub(super) fn is_foreign(&mut self, path: &str, span: Span) -> bool {
+        let platforms = self.platforms.as_deref().unwrap_or_default();
+        let fits = |platform: &Pattern| platform.os.as_deref().is_none_or(|os| (os == "windows") == has_drive(path));
+        let is_path = CheckedText::GuestPath.accepts(path);
+        let foreign = platforms.first().filter(|_| is_path && !platforms.iter().any(fits)).cloned();
+        if let Some(platform) = &foreign {
+            let at = self.at(span);
+            self.report(say::foreign_path(at, path, platform));
+        }
+        foreign.is_some()
+    }
+}
+
+/// The literal of a type that a text holds.
+fn literal(text: &str, of: &Type) -> Option<String> {
+    let is_number = |fits: &dyn Fn(Number) -> bool| number(text).is_ok_and(fits);
+    let is_octal = text.starts_with("0o");
+    let fits = match of {
+        Type::Optional(inner) if text != "none" => return literal(text, inner),
+        Type::Optional(_) => true,
+        Type::Union(members) => return members.iter().find_map(|member| literal(text, member)),
+        Type::Bool => matches!(text, "true" | "false"),
+        Type::Size => is_number(&|n| matches!(n, Number::Size(_))),
+        Type::Duration => is_number(&|n| matches!(n, Number::Duration(_))),
+        Type::Int => !is_octal && is_number(&|n| matches!(n, Number::Int(_))),
+        Type::Port => !is_octal && is_number(&|n| matches!(n, Number::Int(1..=65535))),
+        Type::Mode => return mode(text),
+        Type::Platform(pattern) => text.parse::<imgc_plan::Platform>().is_ok_and(|platform| {
+            let found = Pattern::of(&platform);
+            found.unknown_system().is_none() && found.unknown_distro().is_none() && pattern.holds(&found)
+        }),
+        Type::Nominal(nominal) => nominal.variants().iter().any(|v| v.payload.is_empty() && *v.name == *text),
+        _ => false,
+    };
+    fits.then(|| text.to_owned())
+}
+
+fn is_list_of(ty: &Type, text: &str) -> bool {
+    match ty {
+        Type::List(inner) | Type::Set(inner) => takes_text(inner, text),
+        Type::Optional(inner) => is_list_of(inner, text),
+        _ => false,
+    }
+}
+
+/// Permissions as `chmod` takes them, or as we write them.
+fn mode(text: &str) -> Option<String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let is_octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let digits = digits.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(digits);
+    is_octal.then(|| format!("0o{digits}"))
+}
+
+/// Whether this text is of the type.
+pub(super) fn takes_text(ty: &Type, this: &str) -> bool {
+    match ty {
+        Type::String => true,
+        Type::Checked(form) => form.accepts(this),
+        Type::Literal(text) => **text == *this,
+        Type::Optional(inner) => takes_text(inner, this),
+        Type::Union(members) => members.iter().any(|member| takes_text(member, this)),
+        _ => false,
+    }
+}
