@@ -63,8 +63,13 @@ fn server() -> String {
 }
 
 fn imgc(program: &str, args: &[&str], state: &Path) -> std::process::Output {
-    let dir =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("examples/real").join(program);
+    let dir = state.join(program);
+    if !dir.exists() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").join("examples/real");
+        // `apply` may write its lock.
+        let copied = Command::new("cp").arg("-r").arg(examples.join(program)).arg(&dir).status().expect("cp");
+        assert!(copied.success(), "{program} cannot be copied");
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgc"));
     command.args(args).arg(dir).env("IMGC_CACHE", state.join("cache")).env("XDG_STATE_HOME", state.join("state"));
     for secret in ["IMGC_BUILD_PASSWORD", "IMGC_INSTALL_PASSWORD"] {
