@@ -204,6 +204,9 @@ fn sources() -> Vec<PathBuf> {
     all
 }
 
+/// The modules of the constructors, as they are called where they are not `say…`.
+const STAGES: [&str; 7] = ["syntax", "names", "types", "platform", "secrets", "evaluate", "lints"];
+
 /// Line, column (both from 1) and name of the calls of constructors in a text.
 fn calls(text: &str, constructors: &BTreeSet<String>) -> Vec<(u32, u32, String)> {
     let is_path = |c: char| c == '_' || c == ':' || c.is_ascii_alphanumeric();
@@ -211,8 +214,9 @@ fn calls(text: &str, constructors: &BTreeSet<String>) -> Vec<(u32, u32, String)>
     for (line, number) in text.split("#[cfg(test)]").next().unwrap().lines().zip(1..) {
         for (bracket, _) in line.match_indices('(') {
             let start = line[..bracket].trim_end_matches(is_path).len();
-            let Some((_, name)) = line[start..bracket].rsplit_once("::") else { continue };
-            if constructors.contains(name) && !line.trim_start().starts_with("//") {
+            let Some((of, name)) = line[start..bracket].rsplit_once("::") else { continue };
+            let is_ours = of.starts_with("say") || STAGES.iter().any(|stage| of.ends_with(stage));
+            if is_ours && constructors.contains(name) && !line.trim_start().starts_with("//") {
                 let column = u32::try_from(line[..start].chars().count()).unwrap() + 1;
                 found.push((number, column, name.to_owned()));
             }
