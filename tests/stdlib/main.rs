@@ -17,3 +17,4 @@ mod programs;
 mod reference;
 
 mod run;
+mod seeds;

@@ -10,12 +10,13 @@ use std::process::Command;
 
 use crate::checks;
 use crate::program::{Example, recipes};
+use crate::seeds;
 
 /// What the examples find in the guest.
 const BASE: &str = r#"image base {
   from = rootfs.debian(
     suite: "bookworm",
-    packages: ["systemd", "dbus", "udev", "openssh-server", "curl", "ca-certificates", "debian-archive-keyring"],
+    packages: ["systemd", "dbus", "udev", "openssh-server", "curl", "ca-certificates", "debian-archive-keyring", "cloud-init"],
   )
 }
 "#;
@@ -23,10 +24,11 @@ const BASE: &str = r#"image base {
 /// Debian with dnf and a repository of its own in it, to be called a Red Hat: no distribution of that family is among
 /// the archives that tests can reach. It is dnf itself that runs.
 const WITH_DNF: &str = r#"image base {
-  from = rootfs.debian(suite: "bookworm", packages: ["dnf", "rpm", "createrepo-c"])
+  from = rootfs.debian(suite: "bookworm", packages: ["dnf", "rpm", "createrepo-c", "gnupg"])
   sh "repository" { script = file("repository.sh") }
 }
 output exported = oci.archive(base, file: "base.tar")
+output key = base.file("/srv/signed/key.asc")
 "#;
 
 const REPOSITORY: &str = r"
@@ -39,8 +41,59 @@ for version in 1 2; do
 done
 createrepo_c -q /srv/repo
 printf '[local]\nname=local\nbaseurl=file:///srv/repo\ngpgcheck=0\n' >/etc/yum.repos.d/local.repo
-rm -rf /root/spec /root/rpmbuild
+mkdir -p /srv/signed
+cp /srv/repo/noarch/hello-2-1.noarch.rpm /srv/signed/
+export GNUPGHOME=/root/keys
+mkdir -m 700 $GNUPGHOME
+gpg --batch --quiet --passphrase '' --quick-generate-key 'imgc <imgc@example.org>' rsa2048 sign never
+rpm --define '_gpg_name imgc' --define '__gpg /usr/bin/gpg' --addsign /srv/signed/*.rpm >/dev/null
+gpg --armor --export >/srv/signed/key.asc
+gpgconf --kill all
+createrepo_c -q /srv/signed
+rm -rf /root/spec /root/rpmbuild $GNUPGHOME
 ";
+
+/// A repository whose packages are signed, and its key; the same key says nothing of packages that are not.
+const SIGNED: &str = r#"
+image trusted {
+  from = base
+  use dnf.repository("signed", url: "file:///srv/signed", key: file("./key.asc"))
+  sh "only that" { script = "echo enabled=0 >>/etc/yum.repos.d/local.repo", network = false }
+  use dnf.install(["hello"])
+  sh "holds" { script = "rpm -q hello && grep -qx 2 /usr/share/hello/version && rpm -q gpg-pubkey", network = false }
+}
+image refused {
+  from = base
+  use dnf.repository("unsigned", url: "file:///srv/repo", key: file("./key.asc"))
+  sh "only that" { script = "echo enabled=0 >>/etc/yum.repos.d/local.repo", network = false }
+  use dnf.install(["hello"])
+}
+output trust = trusted
+output refusal = refused
+"#;
+
+/// The archive's own key from a file of the package: apt takes no list that it does not sign.
+const KEYED: &str = r#"
+image trusted {
+  from = base
+  use apt.repository("keyed", url: "http://deb.debian.org/debian", suites: ["bookworm-backports"], key: file("./archive.gpg"))
+  sh "holds" {
+    script = """
+      set -eu
+      cmp /etc/apt/keyrings/keyed.gpg /usr/share/keyrings/debian-archive-keyring.gpg
+      apt-get update -qq -o Dir::Etc::sourcelist=sources.list.d/keyed.sources -o Dir::Etc::sourceparts=-
+      ls /var/lib/apt/lists/*backports*InRelease
+      """
+  }
+}
+image refused {
+  from = base
+  use apt.repository("keyed", url: "http://deb.debian.org/debian", suites: ["bookworm-backports"], key: file("./other.gpg"))
+  sh "update" { script = "apt-get update -qq -o Dir::Etc::sourcelist=sources.list.d/keyed.sources -o Dir::Etc::sourceparts=-" }
+}
+output trust = trusted
+output refusal = refused
+"#;
 
 #[test]
 fn machine_debian_examples_do_what_they_say_and_are_idempotent() {
@@ -51,6 +104,19 @@ fn machine_debian_examples_do_what_they_say_and_are_idempotent() {
     let (ran, second) = bed.apply(&package);
     assert_eq!(ran, examples.len(), "each example ran");
     assert!(second.is_empty(), "what changes the image when it is done again: {second:#?}");
+
+    // On the same base.
+    let package = bed.package("seeds", &format!("import std.cloud_init\n\n{BASE}{}", seeds::PROGRAM));
+    seeds::write(&package.join("seed"));
+    fs::write(package.join("schema.sh"), seeds::SCHEMA).expect("script");
+    bed.imgc(&package, &["apply", "--out-dir", "out"]);
+
+    let package = bed.package("keyed", &format!("{BASE}{KEYED}"));
+    let keyring = |name: &str| Path::new("/usr/share/keyrings").join(name);
+    fs::copy(keyring("debian-archive-keyring.gpg"), package.join("archive.gpg")).expect("the archive's key");
+    fs::copy(keyring("debian-archive-removed-keys.gpg"), package.join("other.gpg")).expect("keys of the past");
+    bed.imgc(&package, &["apply", "trust"]);
+    bed.refuses(&package, "refused/sh \"update\"");
 }
 
 #[test]
@@ -68,6 +134,12 @@ fn machine_redhat_examples_run_with_dnf_itself() {
     let (ran, _) = bed.apply(&package);
     // What dnf remembers of each transaction has the time in it, so that a second one is a change.
     assert_eq!(ran, examples.len(), "each example ran");
+
+    let signed = bed.package("signed", &format!("{source}{SIGNED}"));
+    fs::rename(package.join("base.tar"), signed.join("base.tar")).expect("the base");
+    fs::copy(base.join("out/key.asc"), signed.join("key.asc")).expect("the key");
+    bed.imgc(&signed, &["apply", "trust"]);
+    bed.refuses(&signed, "sh \"install\"");
 }
 
 /// Debian has no apk, so a stand-in takes its calls down: what is shown is that the recipes' own shell is right under
@@ -147,12 +219,16 @@ impl Bed {
         dir
     }
 
-    /// Runs imgc, which must succeed; its standard output.
-    fn imgc(&self, package: &Path, args: &[&str]) -> String {
+    fn command(&self, package: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgc"));
         command.args(args).current_dir(package);
         command.env("IMGC_CACHE", self.dir.path().join("cache")).env("XDG_STATE_HOME", self.dir.path().join("state"));
-        let output = command.output().expect("imgc");
+        command
+    }
+
+    /// Runs imgc, which must succeed; its standard output.
+    fn imgc(&self, package: &Path, args: &[&str]) -> String {
+        let output = self.command(package, args).output().expect("imgc");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         let last: Vec<_> = told.lines().rev().take(40).collect();
         assert!(
@@ -163,6 +239,14 @@ impl Bed {
             String::from_utf8_lossy(&output.stderr)
         );
         told
+    }
+
+    /// Builds the output `refusal`, which must fail in this step.
+    fn refuses(&self, package: &Path, step: &str) {
+        let output = self.command(package, &["apply", "refusal"]).output().expect("imgc");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(step), "{said}");
     }
 
     /// Builds a program of examples: how many ran, and the numbers of those that change something the second time.
