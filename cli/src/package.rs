@@ -146,6 +146,7 @@ impl Package {
             epoch: said.epoch,
             max_chain: None,
             cold: false,
+            afresh: false,
         };
         if let Some(mirror) = env_text("IMGC_DEBIAN_MIRROR") {
             // For all suites, those that imgc.toml has mirrors for as well: who sets it now knows where they are now.

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ApplyArgs, cx: &Context) -> Outcome {
     if let Some(exit) = job.fast_path() {
         return Ok(exit);
     }
-    let settings = Settings { cold: job.args.cold, ..job.package.settings() };
+    let settings = Settings { cold: job.args.cold, afresh: job.args.no_cache, ..job.package.settings() };
     let session = Session::open(job.package.clone(), &job.places, settings, cx)?;
     let began = SystemTime::now();
     let arguments = Arguments::read(&job.said)?;

@@ -44,6 +44,8 @@ pub struct Settings {
     pub max_chain: Option<usize>,
     /// Machines start from their disks alone, as if nothing had been kept of their memory.
     pub cold: bool,
+    /// What an earlier run kept of machines without being asked is not used: everything is made anew.
+    pub afresh: bool,
 }
 
 impl Cx {

@@ -23,6 +23,7 @@ pub(crate) mod file {
     pub(crate) const VARS: &str = "firmware-vars.fd";
     pub(crate) const RAM: &str = "ram";
     pub(crate) const STATE: &str = "state";
+    pub(crate) const DISK: &str = "disk";
     pub(crate) const SEED: &str = "seed.iso";
     pub(crate) const TPM: &str = "tpm.sock";
 }

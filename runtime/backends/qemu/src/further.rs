@@ -22,27 +22,34 @@ pub(crate) struct Further {
     size: u64,
 }
 
-/// The further disks of a machine that stands on a layer, each with a fresh image on top.
+/// The further disks of a machine that stands on a layer, each with a fresh image on top, or a copy of the one that a
+/// guest which had just booted left in `kept`.
 pub(crate) async fn open(
     store: &Store,
     machine: &Machine,
     detail: &Detail,
     dir: &Path,
+    kept: Option<&Path>,
     cx: &Cx,
 ) -> Result<Vec<Further>, BackendError> {
     let mut all = Vec::new();
     for (n, disk) in machine.disks.iter().enumerate() {
         let below: Vec<LayerId> = detail.disks.get(n).into_iter().flatten().map(|digest| LayerId(*digest)).collect();
         let mut chain = images::objects(store, &below, "qcow2")?;
-        let at = dir.join(format!("{}.qcow2", extra_disk(n)));
-        chain.push(if chain.is_empty() {
-            images::blank(store, &at, disk.size, cx).await?
-        } else {
-            images::overlay(store, &at, disk.size, cx).await?
+        let at = dir.join(file_name(n));
+        chain.push(match kept {
+            Some(kept) => images::copied(kept.join(file_name(n)), at).await?,
+            None if chain.is_empty() => images::blank(store, &at, disk.size, cx).await?,
+            None => images::overlay(store, &at, disk.size, cx).await?,
         });
         all.push(Further { chain, top: extra_disk(n), size: disk.size });
     }
     Ok(all)
+}
+
+/// What the first image that a guest writes to on a further disk is called.
+pub(crate) fn file_name(disk: usize) -> String {
+    format!("{}.qcow2", extra_disk(disk))
 }
 
 /// The images that the disks write to after the next layer: made before the guest stops.

@@ -101,6 +101,14 @@ pub(crate) fn name_below(overlay: &Path, below: &Digest) -> Result<(), BackendEr
     write().map_err(BackendError::io(format!("cannot complete {}", overlay.display())))
 }
 
+/// An overlay that begins as a copy of another.
+pub(crate) async fn copied(from: PathBuf, to: PathBuf) -> Result<Image, BackendError> {
+    let path = to.clone();
+    let copy = move || imgc_store::place::copy(&from, &to).map_err(errors::store);
+    tokio::task::spawn_blocking(copy).await.map_err(errors::panicked)??;
+    Ok(Image { path, format: "qcow2".to_owned() })
+}
+
 /// Lays a chain of images together into one image, without the blocks that hold nothing.
 pub(crate) async fn flatten(
     store: &Store,

@@ -6,6 +6,7 @@
 
 mod artifact;
 mod backend;
+mod booted;
 mod command;
 mod detail;
 mod direct;

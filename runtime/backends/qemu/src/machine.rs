@@ -19,32 +19,32 @@ use crate::link::Link;
 use crate::memory::{self, Part};
 use crate::process::Qemu;
 use crate::shape::Shape;
-use crate::{errors, images, seed, ship};
+use crate::{booted, errors, images, seed, ship};
 
 /// A running guest and what it stands on.
 #[derive(Debug)]
 pub(crate) struct QemuMachine {
-    store: Arc<Store>,
-    shape: Shape,
-    link: Link,
+    pub(crate) store: Arc<Store>,
+    pub(crate) shape: Shape,
+    pub(crate) link: Link,
     /// What it stands on.
-    layer: Layer,
+    pub(crate) layer: Layer,
     /// The images below it, the highest being the one it writes to.
-    chain: Vec<Image>,
+    pub(crate) chain: Vec<Image>,
     /// Its further disks.
-    further: Vec<Further>,
+    pub(crate) further: Vec<Further>,
     /// The name of the node that it writes to.
     top: String,
     count: u32,
     /// Whether its RAM is in a file that can be copied.
-    shared: bool,
+    pub(crate) shared: bool,
     /// Whether it has seen a secret: its RAM is in no layer from then on.
     secret: bool,
     /// Why the guest never came up. It is told when somebody wants to talk to it, so that the guest can be kept for a look.
     failed: Option<BackendError>,
     /// Held as long as the machine lives.
     using: Option<InUse>,
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
 }
 
 /// How a machine is opened.
@@ -54,6 +54,8 @@ struct Opening<'a> {
     image: &'a str,
     on: &'a Layer,
     detail: Detail,
+    /// The name under which the guest is kept when it has booted, and found again; none: it is not.
+    booted: Option<String>,
     cx: &'a Cx,
 }
 
@@ -67,7 +69,8 @@ impl QemuMachine {
     ) -> Result<(Self, CameUp), BackendError> {
         let shape = Shape::new(&spec.machine, &spec.platform, store, cx).await?;
         let detail = Detail { machine: spec.machine.clone(), ..Detail::of(on) };
-        let opening = Opening { store, shape, image: &spec.image, on, detail, cx };
+        let booted = booted::name(on, spec, &shape);
+        let opening = Opening { store, shape, image: &spec.image, on, detail, booted, cx };
         let mut begun = Instant::now();
         let why = match opening.part() {
             Ok(Some(part)) => match opening.resume(&part).await {
@@ -82,8 +85,11 @@ impl QemuMachine {
             Err(why) => Some(why),
         };
         begun = Instant::now();
-        let machine = opening.boot().await?;
+        let mut machine = opening.boot().await?;
         tracing::info!(ms = begun.elapsed().as_millis(), "a booted guest answers");
+        if let (Some(name), None) = (&opening.booted, &machine.failed) {
+            booted::keep(&mut machine, name, cx).await?;
+        }
         Ok((machine, CameUp::Started { why }))
     }
 
@@ -192,7 +198,7 @@ impl QemuMachine {
             match memory {
                 Ok(dir) => {
                     let id = format!("{}-{}", Digest::of(step.to_string().as_bytes()).short(), object.digest);
-                    memory::keep(&store, &id, &dir, step, class, chain, mapped)?;
+                    memory::keep(&store, &id, &dir, Some(step), class, chain, mapped)?;
                     detail.memory = Some(id);
                 }
                 Err(why) => detail.why = Some(why),
@@ -210,7 +216,10 @@ impl Opening<'_> {
             return Err(why.clone());
         }
         let Some(id) = &self.detail.memory else {
-            return self.detail.why.clone().map_or(Ok(None), Err);
+            // A layer of no step: the guest as it was when it had booted from it.
+            let booted =
+                self.booted.as_ref().and_then(|name| booted::find(self.store, name, self.on, &self.shape, self.cx));
+            return self.detail.why.clone().map_or(Ok(booted), Err);
         };
         if self.cx.settings.cold {
             return Err("memory parts are not used in this run (`--cold`)".to_owned());
@@ -238,7 +247,8 @@ impl Opening<'_> {
         };
         let linked = std::os::unix::fs::symlink(part.dir.join(file::STATE), dir.join(file::STATE));
         linked.map_err(BackendError::io("cannot reach the saved state of a guest"))?;
-        let mut machine = self.start(scratch, &ram, true).await?;
+        let kept = part.dir.join(file::DISK).exists().then_some(part.dir.as_path());
+        let mut machine = self.start(scratch, &ram, true, kept).await?;
         machine.link.qemu.load(part.about.saving()).await?;
         let _ = std::fs::remove_file(dir.join(file::STATE));
         machine.link.qemu.go().await?;
@@ -250,7 +260,7 @@ impl Opening<'_> {
     }
 
     async fn boot(&self) -> Result<QemuMachine, BackendError> {
-        let mut machine = self.start(self.scratch()?, &Ram::Shared, false).await?;
+        let mut machine = self.start(self.scratch()?, &Ram::Shared, false, None).await?;
         machine.shared = true;
         machine.link.qemu.go().await?;
         match machine.link.after_boot(self.cx).await {
@@ -265,12 +275,23 @@ impl Opening<'_> {
         self.store.scratch("guest").map_err(errors::store)
     }
 
-    async fn start(&self, scratch: Scratch, ram: &Ram, incoming: bool) -> Result<QemuMachine, BackendError> {
+    /// Starts QEMU; the guest stands still. It writes to images of its own, which begin as copies of those in `kept`.
+    async fn start(
+        &self,
+        scratch: Scratch,
+        ram: &Ram,
+        incoming: bool,
+        kept: Option<&Path>,
+    ) -> Result<QemuMachine, BackendError> {
         let dir = scratch.path().to_owned();
         let mut chain = images::objects(self.store, &further::first_disk(self.on, &self.detail), &self.detail.base)?;
         let mut count = 0;
         let size = self.shape.machine.disk.unwrap_or(0).max(self.detail.size);
-        chain.push(images::overlay(self.store, &images::fresh(&dir, &mut count), size, self.cx).await?);
+        let top = images::fresh(&dir, &mut count);
+        chain.push(match kept {
+            Some(kept) => images::copied(kept.join(file::DISK), top).await?,
+            None => images::overlay(self.store, &top, size, self.cx).await?,
+        });
         if let Some(files) = &self.shape.firmwares {
             // Boot entries that a guest writes are not kept: a disk has to boot on machines that never saw it.
             let copied = std::fs::copy(&files.vars, dir.join(file::VARS));
@@ -282,7 +303,7 @@ impl Opening<'_> {
             Some(said) => Some(seed::attach(said, &machine.login.user, key.as_ref(), &dir, self.cx).await?),
             None => None,
         };
-        let further = further::open(self.store, machine, &self.detail, &dir, self.cx).await?;
+        let further = further::open(self.store, machine, &self.detail, &dir, kept, self.cx).await?;
         let argv = command::whole(host, fixed, machine, &chain, &further, ram, incoming);
         let beside = machine.tpm.then(command::tpm);
         let qemu = Qemu::start_beside(argv, beside, &dir, self.cx).await?;
@@ -345,8 +366,10 @@ impl Live for QemuMachine {
 }
 
 /// Puts the saved state and a copy of the RAM into a directory of their own.
-fn gather(dir: &Path, shared: bool) -> std::io::Result<PathBuf> {
+pub(crate) fn gather(dir: &Path, shared: bool) -> std::io::Result<PathBuf> {
     let part = dir.join("part");
+    // What an earlier try left, if it failed half-way.
+    let _ = std::fs::remove_dir_all(&part);
     std::fs::create_dir(&part)?;
     std::fs::rename(dir.join(file::STATE), part.join(file::STATE))?;
     if shared {
@@ -356,7 +379,7 @@ fn gather(dir: &Path, shared: bool) -> std::io::Result<PathBuf> {
 }
 
 /// A copy of a file of RAM: a reflink where the file system can, else without what was never written to.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     imgc_store::place::copy(from, to).map_err(std::io::Error::other)
 }
 

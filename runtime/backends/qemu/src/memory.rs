@@ -4,6 +4,7 @@
 //! memory/ID/part.json   what fits it, and which disk it belongs to; locked while it is in use
 //! memory/ID/ram         the RAM, where it was in a file; never written to once it is here
 //! memory/ID/state       the devices, and RAM that was not in a file
+//! memory/ID/disk        what the guest wrote since its layer, where the part is of a guest that had just booted
 //! ```
 //!
 //! A part is never needed: a layer boots without it. So it is in no fingerprint and in no entry of the index, has a
@@ -48,7 +49,7 @@ pub(crate) struct About {
     pub(crate) ram: bool,
     /// Whether the state was written as a mapped file.
     pub(crate) mapped: bool,
-    /// After which step it was taken.
+    /// After which step it was taken; none: after a boot.
     #[serde(default)]
     pub(crate) step: Option<Fingerprint>,
 }
@@ -118,6 +119,11 @@ pub(crate) fn find(store: &Store, id: &str, class: &Class, chain: &[Digest]) -> 
     Ok(part)
 }
 
+/// Whether there is a part of this name.
+pub(crate) fn is_kept(store: &Store, id: &str) -> bool {
+    folder(store).is_ok_and(|folder| plain(id).is_some_and(|id| folder.join(id).join(ABOUT).exists()))
+}
+
 /// The part of this name, whatever it fits.
 pub(crate) fn open(store: &Store, id: &str) -> Option<Part> {
     let dir = folder(store).ok()?.join(plain(id)?);
@@ -134,14 +140,14 @@ pub(crate) fn keep(
     store: &Store,
     id: &str,
     dir: &Path,
-    step: Fingerprint,
+    step: Option<Fingerprint>,
     class: Class,
     chain: Vec<Digest>,
     mapped: bool,
 ) -> Result<(), BackendError> {
     let failed = || BackendError::io("cannot keep the memory of a guest");
     let ram = dir.join(file::RAM).exists();
-    let about = About { format: FORMAT, class, chain, ram, mapped, step: Some(step) };
+    let about = About { format: FORMAT, class, chain, ram, mapped, step };
     let text = serde_json::to_vec(&about).map_err(|error| failed()(error.into()))?;
     std::fs::write(dir.join(ABOUT), text).map_err(failed())?;
     let to = folder(store)?.join(plain(id).ok_or_else(|| failed()(std::io::ErrorKind::InvalidInput.into()))?);
@@ -244,7 +250,8 @@ mod tests {
         let disk =
             if known { store.insert_bytes(name.as_bytes()).expect("disk").digest } else { Digest::of(name.as_bytes()) };
         let class = Class { build: String::new(), agent: String::new(), machine: Vec::new() };
-        keep(store, name, &dir, Fingerprint(Digest::of(name.as_bytes()).0), class, vec![disk], false).expect("kept");
+        keep(store, name, &dir, Some(Fingerprint(Digest::of(name.as_bytes()).0)), class, vec![disk], false)
+            .expect("kept");
         let dir = folder(store).expect("folder").join(name);
         let about = File::open(dir.join(ABOUT)).expect("about");
         about.set_modified(SystemTime::now() - Duration::from_secs(ago)).expect("time");
