@@ -70,6 +70,28 @@ pub(crate) async fn stopped(dir: &Path, from: u64) {
     }
 }
 
+/// What Linux says last before the firmware takes over.
+const RESTARTS: &str = "reboot: machine restart";
+
+/// Waits until a guest that restarted has been silent for so long that its firmware must have hung. One that never
+/// said on its console that it restarts may be silent for ever.
+pub(crate) async fn hung(dir: &Path, silence: Duration) {
+    let mut since = (console_size(dir), tokio::time::Instant::now());
+    loop {
+        tokio::time::sleep(REPORT).await;
+        let size = console_size(dir);
+        if size != since.0 {
+            since = (size, tokio::time::Instant::now());
+        } else if since.1.elapsed() > silence && restarts(&console(dir, size.saturating_sub(TAIL as u64))) {
+            return;
+        }
+    }
+}
+
+fn restarts(console: &str) -> bool {
+    console.trim_end().ends_with(RESTARTS)
+}
+
 /// The last output of a step.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<Vec<u8>>);
@@ -269,6 +291,17 @@ mod tests {
             told(&alone, None, &Moment::default(), &Kept::default()).to_string(),
             "sh \"x\" ended with exit code 1"
         );
+    }
+
+    #[tokio::test]
+    async fn only_a_guest_that_said_it_restarts_has_hung() {
+        let dir = tempfile::tempdir().unwrap();
+        let says = |text: &str| std::fs::write(dir.path().join(file::SERIAL), text).unwrap();
+        let hangs = || tokio::time::timeout(REPORT * 2, hung(dir.path(), Duration::ZERO));
+        says("[   70.556809] reboot: machine restart\r\n");
+        hangs().await.unwrap();
+        says("[   70.556809] reboot: machine restart\r\nBdsDxe: loading Boot0001\r\n");
+        hangs().await.unwrap_err();
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use imgc_backend::{BackendError, Channel, Console, Cx, Exec, Exit, Output, Placement, Stream};
+use imgc_backend::{BackendError, Channel, Console, Cx, Event, Exec, Exit, Output, Placement, Stream};
 use imgc_guest::agent::{Client, PORT};
 use imgc_guest_ssh::HostKeys;
 use imgc_plan::Platform;
@@ -19,6 +19,9 @@ use crate::ssh::{self, Access};
 
 /// How long a running agent may take to answer. Emulation on a busy host takes seconds for what takes none.
 const ANSWER: Duration = Duration::from_secs(60);
+/// What share of its time a restarted guest may say nothing before its firmware is taken to have hung: UEFI on emulated
+/// processors does that once in many restarts.
+const SILENT: u64 = 4;
 /// How long file systems may stay frozen before the agent thaws them by itself.
 const FROZEN: Duration = Duration::from_secs(120);
 
@@ -65,15 +68,31 @@ impl Link {
             message: "the machine has no network card by which its SSH server could be reached".to_owned(),
             help: Some("leave a card in `nics`".to_owned()),
         })?;
-        let bring = ssh::bring_agent(&self.access, &self.platform, &self.keys, port, cx);
-        tokio::select! {
-            brought = bring => brought?,
-            _ = self.qemu.kept.finished() => return Err(gone(&self.dir)),
-            () = failure::stopped(&self.dir, self.moment.from) => return Err(halted()),
-        }
+        self.agent(port, waited, cx).await?;
         self.greet(cx).await?;
         self.moment.waited = None;
         Ok(())
+    }
+
+    /// Waits until the guest can be reached, and starts the agent in it.
+    async fn agent(&mut self, port: u16, waited: u64, cx: &Cx) -> Result<(), BackendError> {
+        let bring = ssh::bring_agent(&self.access, &self.platform, &self.keys, port, cx);
+        tokio::pin!(bring);
+        let mut was_reset = false;
+        loop {
+            tokio::select! {
+                brought = &mut bring => return brought,
+                _ = self.qemu.kept.finished() => return Err(gone(&self.dir)),
+                () = failure::stopped(&self.dir, self.moment.from) => return Err(halted()),
+                () = failure::hung(&self.dir, Duration::from_secs(waited / SILENT)), if !was_reset => {
+                    // Its file systems are closed: nothing can be lost.
+                    was_reset = true;
+                    let text = "the guest's firmware hung when it restarted: it was reset".to_owned();
+                    cx.events.send(Event::Note { text });
+                    self.qemu.run("system_reset", serde_json::json!({})).await?;
+                }
+            }
+        }
     }
 
     /// Takes up the agent of a guest that was saved with it, and tells it what changed since.
