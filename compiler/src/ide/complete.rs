@@ -16,7 +16,7 @@ use crate::modules::Module;
 use crate::parse;
 use crate::span::Span;
 use crate::syntax::Kind;
-use crate::types::{ItemId, Pattern};
+use crate::types::{ItemId, Pattern, SYSTEMS};
 use crate::world::World;
 
 use super::Completion;
@@ -105,6 +105,11 @@ fn at_spot(all: &mut Collector<'_, '_>, world: &dyn World, found: &Found, offset
 
 /// The place of a word, with the mark behind it.
 fn place(view: &View<'_>, module: &Module, text: &str, word: &Range<usize>) -> Option<Found> {
+    if waits_in_platform(text, word)
+        && let Some(found) = marked(view, module, text, word.end, ")/*")
+    {
+        return Some(found);
+    }
     let plain = marked(view, module, text, word.end, "");
     let is_vague = match plain.as_ref().map(|found| &found.spot) {
         None => true,
@@ -120,6 +125,14 @@ fn place(view: &View<'_>, module: &Module, text: &str, word: &Range<usize>) -> O
         _ => false,
     });
     field.or_else(|| plain.or_else(|| marked(view, module, text, word.end, " \"\" {}")))
+}
+
+/// Whether a word is the distribution of a platform whose bracket is open: `linux(deb`.
+fn waits_in_platform(text: &str, word: &Range<usize>) -> bool {
+    let before = text.get(..word.start).and_then(|before| before.strip_suffix('('));
+    let system = before.map(|before| before.get(word_start(before, before.len())..).unwrap_or_default());
+    let is_open = text.get(word.end..).is_some_and(|rest| !rest.starts_with(')'));
+    is_open && system.is_some_and(|system| SYSTEMS.contains(&system))
 }
 
 /// Whether a field or statement may begin there: what stands before it is over.

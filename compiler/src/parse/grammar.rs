@@ -343,6 +343,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         | Rule::bad_piece
         | Rule::bad_gap
         | Rule::own_expr
+        | Rule::own_name
         | Rule::EOI => return None,
     })
 }

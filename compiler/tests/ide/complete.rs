@@ -152,6 +152,17 @@ fn a_platform_that_is_half_there() {
 }
 
 #[test]
+fn a_distribution_whose_bracket_is_open() {
+    let arm = "recipe r() on linux/* {\n  match platform {\n    linux(deb$0\n    _ => {}\n  }\n}\n";
+    let found = Package::main(arm).complete();
+    assert!(labels(&found).contains(&"linux(debian)/*"), "{:?}", labels(&found));
+    let value = "param target: linux/* = linux(deb$0\n\noutput x = \"\\{target}\"\n";
+    let done = Package::main(value).completed("linux(debian)/arm64");
+    assert!(done.main_text().contains("= linux(debian)/arm64\n"), "{}", done.main_text());
+    checks(&done);
+}
+
+#[test]
 fn units_behind_digits() {
     let package = Package::main("param size: Size = 8$0\n\noutput x = \"\\{size}\"\n");
     let all = package.complete();

@@ -119,7 +119,7 @@ class PlanView implements vscode.TreeDataProvider<Row> {
     const item = new vscode.TreeItem(row.label, row.children.length > 0 ? folded : vscode.TreeItemCollapsibleState.None);
     item.id = row.id;
     item.description = row.description;
-    item.tooltip = [row.id, ...row.children.filter((child) => child.state === 'reason').map((child) => child.label)].join('\n');
+    item.tooltip = [row.state === 'group' ? row.label : row.id, ...row.children.filter((child) => child.state === 'reason').map((child) => child.label)].join('\n');
     item.iconPath = new vscode.ThemeIcon(ICONS[row.state]);
     if (row.item) item.command = { command: 'imgc.openNode', title: 'Go to the item', arguments: [row.item] };
     return item;

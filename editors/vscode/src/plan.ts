@@ -71,7 +71,8 @@ export function rows(plan: Plan): Row[] {
     const item = itemOf(node.address);
     let group = groups.get(top);
     if (!group) {
-      group = { label: top, description: '', id: top, state: 'group', item, children: [] };
+      // The node of an output has the same address.
+      group = { label: top, description: '', id: `item ${top}`, state: 'group', item, children: [] };
       groups.set(top, group);
     }
     group.children.push(row(node, rest ?? node.kind, item));

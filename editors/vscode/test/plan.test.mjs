@@ -47,6 +47,12 @@ test('each item has its nodes, each node its reason', () => {
   assert.equal(summary(plan), '4 to run, 2 pending, 1 cached, about 12s');
 });
 
+test('no two rows have the same id, which the editor refuses', () => {
+  const ids = (all) => all.flatMap((row) => [row.id, ...ids(row.children)]);
+  const all = ids(rows(plan));
+  assert.equal(new Set(all).size, all.length, all.join('\n'));
+});
+
 test('without a plan the first error is told', () => {
   const diagnostic = { code: 'IMG1004', severity: 'error', message: 'unknown name `a`', primary: { file: 'main.imgc', line: 3 } };
   assert.equal(readPlan(JSON.stringify({ diagnostics: [diagnostic], event: 'diagnostics', format: 1 })), 'main.imgc:3: unknown name `a` (IMG1004)');
