@@ -12,7 +12,7 @@ use imgc_compiler::analysis::Memo;
 use imgc_compiler::world::{Argument, Found, World, WorldError};
 use imgc_plan::{DirRef, FileRef};
 
-use super::{Bench, Row, median, must, show};
+use super::{Bench, Row, median, must};
 
 #[path = "../workspace/mod.rs"]
 mod workspace;
@@ -106,11 +106,12 @@ pub(super) fn check_of_workspace(bench: &Bench) -> Vec<Row> {
     must(&mut bench.imgc("cache", &["check", &package]));
     for _ in 0..5 {
         ours.push(must(&mut bench.imgc("cache", &["check", &package])));
-        theirs.extend(terraform.as_ref().map(|run| run()));
+        theirs.extend(terraform.as_ref().map(|command| must(&mut command())));
     }
     let cold = median(ours);
     let peer = (!theirs.is_empty()).then(|| ("terraform validate", median(theirs)));
-    let mut rows = vec![Row { what: format!("check of {bytes} bytes in {MODULES} modules"), ours: cold, peer }];
+    let memory = Some((peak(bench.imgc("cache", &["check", &package])), terraform.map(|command| peak(command()))));
+    let mut rows = vec![Row { what: format!("check of {bytes} bytes in {MODULES} modules"), ours: cold, peer, memory }];
     let (memo, mut world) = (Memo::default(), Buffers(texts.into_iter().map(|(p, t)| (p, Arc::from(t))).collect()));
     let entries: Vec<String> = world.0.keys().cloned().collect();
     memo.analyse(&world, &entries, &|| false).expect("nobody cancels");
@@ -124,6 +125,7 @@ pub(super) fn check_of_workspace(bench: &Bench) -> Vec<Row> {
                 what: format!("analysis after an edit {what}, p{percent}"),
                 ours: percentile(&times, percent),
                 peer: Some(("cold `imgc check`", cold)),
+                memory: None,
             });
         }
     }
@@ -131,7 +133,7 @@ pub(super) fn check_of_workspace(bench: &Bench) -> Vec<Row> {
 }
 
 /// A `terraform` command in a folder, where terraform is there.
-fn terraform(folder: &Path, args: &[&str]) -> Option<impl Fn() -> Duration + use<>> {
+fn terraform(folder: &Path, args: &[&str]) -> Option<impl Fn() -> Command + use<>> {
     let (folder, args) = (folder.to_owned(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
     let command = move |args: &[String]| {
         let mut command = Command::new("terraform");
@@ -144,7 +146,7 @@ fn terraform(folder: &Path, args: &[&str]) -> Option<impl Fn() -> Duration + use
         return None;
     }
     must(&mut command(&["init".to_owned(), "-input=false".to_owned()]));
-    Some(move || must(&mut command(&args)))
+    Some(move || command(&args))
 }
 
 /// A program whose steps come from recipes and loops.
@@ -170,36 +172,33 @@ pub(super) fn plan_of_loops(bench: &Bench) -> Vec<Row> {
     must(&mut bench.imgc("cache", &["plan", &package]));
     for _ in 0..5 {
         ours.push(must(&mut bench.imgc("cache", &["plan", &package])));
-        theirs.extend(terraform.as_ref().map(|run| run()));
+        theirs.extend(terraform.as_ref().map(|command| must(&mut command())));
     }
+    let memory = Some((peak(bench.imgc("cache", &["plan", &package])), terraform.map(|command| peak(command()))));
     let peer = (!theirs.is_empty()).then(|| ("terraform plan", median(theirs)));
-    let mut rows = vec![Row { what: format!("plan of {STEPS} steps of recipes and `for`"), ours: median(ours), peer }];
-    let (few, many) = (bench.package("few", &looped(1_000)), bench.package("most", &looped(99_000)));
+    let what = format!("plan of {STEPS} steps of recipes and `for`");
+    let mut rows = vec![Row { what, ours: median(ours), peer, memory }];
+    let (few, most) = (bench.package("few", &looped(1_000)), bench.package("most", &looped(99_000)));
     let timed = |package: &str| {
         let times = (0..3).map(|_| must(&mut bench.imgc("cache", &["plan", package])));
         median(times.collect())
     };
-    let (few, many) = (timed(&few), timed(&many));
-    rows.push(Row { what: "plan of 99,000 steps".to_owned(), ours: many, peer: Some(("99 × 1,000 steps", few * 99)) });
+    let memory = [&most, &few].map(|package| peak(bench.imgc("cache", &["plan", package])));
+    let peer = Some(("99 × 1,000 steps", timed(&few) * 99));
+    let memory = Some((memory[0], Some(memory[1] * 99)));
+    rows.push(Row { what: "plan of 99,000 steps".to_owned(), ours: timed(&most), peer, memory });
     rows
 }
 
-/// The most memory that `check` of the workspace and `plan` of the loops had, as the system counts it.
-#[expect(clippy::print_stdout, reason = "the figures are what the command is for")]
-pub(super) fn memory(bench: &Bench) {
-    for (what, package) in [("check", "workspace"), ("plan", "loops"), ("plan", "most")] {
-        let package = bench.path(package).to_string_lossy().into_owned();
-        let mut command = bench.imgc("cache", &[what, &package]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("imgc starts");
-        let (status, begin) = (format!("/proc/{}/status", child.id()), Instant::now());
-        let mut peak = String::new();
-        while child.try_wait().expect("a child").is_none() {
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            if let Some(line) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
-                line.trim().clone_into(&mut peak);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        println!("peak memory of `imgc {what}` of `{package}`: {peak} in {}", show(begin.elapsed()));
+/// The most memory that a command was seen to use, in MiB, as the system counts it.
+fn peak(mut command: Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command starts");
+    let (status, mut peak) = (format!("/proc/{}/status", child.id()), 0);
+    while child.try_wait().expect("a child").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let most = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(most.unwrap_or_default());
+        std::thread::sleep(Duration::from_micros(500));
     }
+    peak / 1024
 }

@@ -18,6 +18,8 @@ struct Row {
     what: String,
     ours: Duration,
     peer: Option<(&'static str, Duration)>,
+    /// The most memory that both sides were seen to use, in MiB, where that was looked at.
+    memory: Option<(u64, Option<u64>)>,
 }
 
 fn main() {
@@ -41,9 +43,6 @@ fn main() {
     if wants("loops") {
         rows.extend(compile::plan_of_loops(&bench));
     }
-    if wants("workspace") && wants("loops") {
-        compile::memory(&bench);
-    }
     if wants("web") {
         rows.push(bench.edit_of_web());
     }
@@ -66,7 +65,7 @@ fn main() {
 
 #[expect(clippy::print_stdout, reason = "the table is what the command is for")]
 fn print(rows: &[Row]) {
-    println!("| what | imgc | peer | peer ÷ imgc |\n|---|---|---|---|");
+    println!("| what | imgc | peer | peer ÷ imgc | most memory: imgc, peer |\n|---|---|---|---|---|");
     for row in rows {
         let (peer, ratio) = match &row.peer {
             Some((name, time)) => {
@@ -74,7 +73,12 @@ fn print(rows: &[Row]) {
             }
             None => ("–".to_owned(), "–".to_owned()),
         };
-        println!("| {} | {} | {peer} | {ratio} |", row.what, show(row.ours));
+        let memory = match row.memory {
+            Some((ours, Some(theirs))) => format!("{ours} MiB, {theirs} MiB"),
+            Some((ours, None)) => format!("{ours} MiB"),
+            None => "–".to_owned(),
+        };
+        println!("| {} | {} | {peer} | {ratio} | {memory} |", row.what, show(row.ours));
     }
 }
 
@@ -159,6 +163,7 @@ impl Bench {
             what: format!("nothing to do, {FILES} input files"),
             ours: median(ours),
             peer: Some(("ninja", median(peer))),
+            memory: None,
         }
     }
 
@@ -181,7 +186,8 @@ impl Bench {
             ours.push(must(&mut self.imgc("cache", &["plan", &package])));
             peer.push(must(Command::new("ninja").arg("-n").current_dir(&package)));
         }
-        Row { what: format!("plan of {STEPS} steps"), ours: median(ours), peer: Some(("ninja -n", median(peer))) }
+        let peer = Some(("ninja -n", median(peer)));
+        Row { what: format!("plan of {STEPS} steps"), ours: median(ours), peer, memory: None }
     }
 
     /// An edit of the last step of `web`, container and disk; the peer is the clean build of the same.
@@ -212,6 +218,7 @@ impl Bench {
             what: "edit of the last step of `web`: container and disk".to_owned(),
             ours: median(ours),
             peer: Some(("the clean build", clean)),
+            memory: None,
         }
     }
 
@@ -249,7 +256,8 @@ impl Bench {
             ours.push(must(&mut self.imgc("cache", &["apply", &package])));
             peer.push(engine.build(&self.path(&name), &file));
         }
-        Row { what: what.to_owned(), ours: median(ours), peer: Some(("BuildKit", median(peer))) }
+        let peer = Some(("BuildKit", median(peer)));
+        Row { what: what.to_owned(), ours: median(ours), peer, memory: None }
     }
 
     fn apt(&self, engine: &Engine) -> Row {
