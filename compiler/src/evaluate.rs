@@ -17,6 +17,7 @@ mod items;
 mod members;
 mod operators;
 mod prefixes;
+mod text;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -9,7 +9,7 @@ use crate::diagnostic::evaluate as say;
 use crate::span::Location;
 use crate::types::ItemId;
 
-use super::escaped;
+use super::value::add_escaped;
 use super::{Defaults, Evaluator, Fault, Fields, Frame, Known, Look, MAX_CALLS, StepData, Stop, Value};
 
 /// An image while its body runs.
@@ -39,6 +39,22 @@ impl Building {
             uses: HashMap::new(),
             fault: None,
         }
+    }
+
+    /// What a step is called before it is counted.
+    fn address(&self, step: &str, label: Option<&str>) -> String {
+        let length = self.prefix.len() + step.len() + label.map_or(0, str::len) + self.keys.len();
+        let mut address = String::with_capacity(length + " / \"\"#00".len());
+        for part in [self.prefix.as_str(), "/", step] {
+            address.push_str(part);
+        }
+        if let Some(label) = label {
+            address.push_str(" \"");
+            add_escaped(label, &mut address);
+            address.push('"');
+        }
+        address.push_str(&self.keys);
+        address
     }
 }
 
@@ -308,10 +324,7 @@ impl<'a> Evaluator<'a> {
         }
         fault.end()?;
         let at = if self.is_std(step.at) { building.site } else { step.at };
-        let mut address = match &label {
-            Some(label) => format!("{}/{} \"{}\"{}", building.prefix, step.name, escaped(label), building.keys),
-            None => format!("{}/{}{}", building.prefix, step.name, building.keys),
-        };
+        let mut address = building.address(&step.name, label.as_deref());
         if label.is_none() {
             let count = building.uses.entry(address.clone()).or_insert(0);
             *count += 1;

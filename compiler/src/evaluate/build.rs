@@ -8,7 +8,6 @@ use imgc_plan::{Attribute, Digest, Escape, SecretSource};
 use crate::core::{Builtin, Expr, Item, Origin};
 use crate::diagnostic::{evaluate as say, platform as say_platform};
 use crate::paths;
-use crate::script::{self, Context};
 use crate::span::Location;
 
 use super::{Base, Evaluator, Frame, ImageData, ImageId, InstanceId, Known, NodeRef, SourceValue, Stop, Value};
@@ -69,16 +68,6 @@ impl Value {
             _ => false,
         }
     }
-
-    /// The value as parts of a text; none where it has no text.
-    fn holes(&self) -> Option<Vec<Hole>> {
-        Some(match self {
-            Self::Secret(name) => vec![Hole::Secret(name.clone())],
-            Self::Build(value) => vec![Hole::Build { value: value.clone(), escape: None }],
-            Self::Template { parts, .. } => parts.to_vec(),
-            other => vec![Hole::Text(other.to_text()?.into())],
-        })
-    }
 }
 
 impl Value {
@@ -96,100 +85,6 @@ impl Value {
     }
 }
 
-/// Parts as one value: a text where nothing is open.
-pub(super) fn assembled(shell: Option<Arc<str>>, holes: Vec<Hole>) -> Value {
-    let mut parts: Vec<Hole> = Vec::with_capacity(holes.len());
-    for hole in holes {
-        match (parts.last_mut(), hole) {
-            (Some(Hole::Text(before)), Hole::Text(text)) => *before = format!("{before}{text}").into(),
-            (_, hole) => parts.push(hole),
-        }
-    }
-    match (parts.as_slice(), shell) {
-        ([], Some(shell)) => Value::Script { shell, text: Arc::from("") },
-        ([], None) => Value::text(""),
-        ([Hole::Text(text)], Some(shell)) => Value::Script { shell, text: text.clone() },
-        ([Hole::Text(text)], None) => Value::Text(text.clone()),
-        (_, shell) => Value::Template { shell, parts: Arc::new(parts) },
-    }
-}
-
-/// Values one after the other as one text.
-pub(super) fn joined<'v>(values: impl Iterator<Item = &'v Value>, between: &str) -> Option<Value> {
-    let mut holes = Vec::new();
-    for (n, value) in values.enumerate() {
-        if n > 0 && !between.is_empty() {
-            holes.push(Hole::Text(between.into()));
-        }
-        holes.extend(value.holes()?);
-    }
-    Some(assembled(None, holes))
-}
-
-/// A value as it is written in its context; none where it has no text or holds a byte 0.
-pub(super) fn written(value: &Value, context: Context) -> Option<Vec<Hole>> {
-    let items: Vec<&Value> = match value {
-        Value::List(items) => items.iter().collect(),
-        Value::Set(items) => items.iter().collect(),
-        other => {
-            let holes = other.holes()?;
-            return one_word(&holes, context);
-        }
-    };
-    // Commands and functions of PowerShell take an array, and programs its elements.
-    let (open, between, close) =
-        if matches!(context, Context::PowerBare { .. }) { ("@(", ", ", ")") } else { ("", " ", "") };
-    let mut words = vec![Hole::Text(Arc::from(open))];
-    for (n, item) in items.into_iter().enumerate() {
-        if n > 0 {
-            words.push(Hole::Text(Arc::from(between)));
-        }
-        words.extend(one_word(&item.holes()?, context)?);
-    }
-    words.push(Hole::Text(Arc::from(close)));
-    Some(words)
-}
-
-fn one_word(holes: &[Hole], context: Context) -> Option<Vec<Hole>> {
-    // In PowerShell `'a''b'` is one text with a quote in it: the quotes stand around all of them.
-    let (quote, context) = match context {
-        Context::PowerBare { .. } => (Some(Hole::Text(Arc::from("'"))), Context::PowerSingle),
-        other => (None, other),
-    };
-    let mut written = Vec::with_capacity(holes.len() + 2);
-    written.extend(quote.clone());
-    for (n, hole) in holes.iter().enumerate() {
-        // Only before the first part of a value stands what stood there in the script.
-        let context = match context {
-            Context::Double { .. } if n > 0 => Context::Double { after_name: false },
-            Context::PowerDouble { .. } if n > 0 => Context::PowerDouble { after_name: false },
-            other => other,
-        };
-        written.push(match hole {
-            Hole::Text(text) => Hole::Text(script::escape(context, text).ok()?.into()),
-            Hole::Secret(_) => return None,
-            Hole::Build { value, .. } => Hole::Build { value: value.clone(), escape: Some(escape_of(context)) },
-        });
-    }
-    written.extend(quote);
-    Some(written)
-}
-
-/// What [`script::escape`] does in a context, as a table: so there is one place that knows how shells quote.
-fn escape_of(context: Context) -> Escape {
-    let around = script::escape(context, "x").unwrap_or_default();
-    let (open, close) = around.split_once('x').unwrap_or_default();
-    let inner = |c: char| {
-        let whole = script::escape(context, &c.to_string()).ok()?;
-        let inner = whole.strip_prefix(open)?.strip_suffix(close)?;
-        (inner != c.to_string()).then(|| (c, inner.to_owned()))
-    };
-    // Beyond ASCII only PowerShell has quotes.
-    let quotes = ['\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}', '\u{201c}', '\u{201d}', '\u{201e}'];
-    let special = (1_u8..=127).map(char::from).chain(quotes).filter_map(inner);
-    Escape { open: open.to_owned(), close: close.to_owned(), replace: special.collect() }
-}
-
 /// The text of a script to put into another, with something in each hole, to see where the other's own holes stand.
 pub(super) fn example(value: &Value) -> Option<String> {
     match value {
@@ -203,11 +98,6 @@ pub(super) fn example(value: &Value) -> Option<String> {
         }
         other => other.to_text(),
     }
-}
-
-/// A script as parts of another.
-pub(super) fn inserted(value: &Value) -> Option<Vec<Hole>> {
-    value.holes()
 }
 
 impl<'a> Evaluator<'a> {

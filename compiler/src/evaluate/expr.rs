@@ -12,7 +12,8 @@ use crate::span::Location;
 use crate::types::{CheckedText, Coercion, Pattern, Type, has_drive};
 
 use super::calls::Given;
-use super::{Built, Evaluator, Fault, Frame, Hole, Known, Look, NodeRef, Stop, Value, build};
+use super::text::Text;
+use super::{Built, Evaluator, Fault, Frame, Known, Look, NodeRef, Stop, Value, build};
 
 impl<'a> Evaluator<'a> {
     /// The value of an expression.
@@ -141,16 +142,18 @@ impl<'a> Evaluator<'a> {
     }
 
     fn text(&mut self, frame: &mut Frame, parts: &'a [Part], at: Location) -> Known {
-        let mut values = Vec::with_capacity(parts.len());
-        let mut fault = Fault::default();
+        let (mut text, mut fault, mut is_text) = (Text::default(), Fault::default(), true);
         for part in parts {
             match part {
-                Part::Text(part) => values.push(Value::Text(part.clone())),
-                Part::Hole(value) => values.extend(fault.of(self.eval(frame, value))),
+                Part::Text(part) => text.push(part),
+                Part::Hole(value) => {
+                    let value = fault.of(self.eval(frame, value));
+                    is_text &= value.is_none_or(|value| text.add(&value).is_some());
+                }
             }
         }
         fault.end()?;
-        let text = build::joined(values.iter(), "").ok_or(Stop::Reported)?;
+        let text = if is_text { text.finish(None) } else { return Err(Stop::Reported) };
         self.count_text(text.known_length(), at)?;
         Ok(text)
     }
@@ -172,26 +175,27 @@ impl<'a> Evaluator<'a> {
             });
         }
         fault.end()?;
-        let contexts = match contexts {
-            Some(contexts) => contexts.to_vec(),
-            None => self.contexts(shell, parts, &values)?,
+        let found;
+        let contexts = if let Some(contexts) = contexts {
+            contexts
+        } else {
+            found = self.contexts(shell, parts, &values)?;
+            &found
         };
-        let mut contexts = contexts.into_iter();
-        let mut holes = Vec::new();
+        let (mut contexts, mut script) = (contexts.iter(), Text::default());
         for (part, value) in parts.iter().zip(&values) {
             match part {
-                ScriptPart::Text(part) => holes.push(Hole::Text(part.clone())),
-                ScriptPart::Insert(_) => holes.extend(build::inserted(value).ok_or(Stop::Reported)?),
+                ScriptPart::Text(part) => script.push(part),
+                ScriptPart::Insert(_) => script.add(value).ok_or(Stop::Reported)?,
                 ScriptPart::Hole(hole) => {
                     let context = contexts.next().ok_or(Stop::Reported)?;
-                    let Some(written) = build::written(value, context) else {
+                    if script.add_written(value, *context).is_none() {
                         return Err(self.report(say_types::script_hole(hole.at, "in a script with a byte 0 in it")));
-                    };
-                    holes.extend(written);
+                    }
                 }
             }
         }
-        let script = build::assembled(Some(shell.clone()), holes);
+        let script = script.finish(Some(shell.clone()));
         self.count_text(script.known_length(), at)?;
         Ok(script)
     }

@@ -164,7 +164,7 @@ impl<'a> Evaluator<'a> {
             }
             (Builtin::Contains, [value]) => Value::Bool(items.contains(value)),
             (Builtin::Join, [Value::Text(between)]) => {
-                let text = super::build::joined(items.iter(), between).ok_or(Stop::Reported)?;
+                let text = super::text::joined(items.iter(), between).ok_or(Stop::Reported)?;
                 self.count_text(text.known_length(), at)?;
                 text
             }

@@ -88,6 +88,19 @@ impl Value {
         Self::Text(text.into())
     }
 
+    /// Adds the text of a value that has one to another.
+    pub(crate) fn add_text(&self, to: &mut String) -> Option<()> {
+        match self {
+            Self::Text(text) | Self::Script { text, .. } => to.push_str(text),
+            // Nothing refuses to be written to a text.
+            Self::Int(n) => {
+                let _ = write!(to, "{n}");
+            }
+            other => to.push_str(&other.to_text()?),
+        }
+        Some(())
+    }
+
     /// The text of a value that has one.
     pub(crate) fn to_text(&self) -> Option<String> {
         Some(match self {
@@ -256,17 +269,23 @@ pub(crate) fn parse_duration(text: &str) -> Option<u64> {
 
 /// A text as it stands between quotes.
 pub(crate) fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+    let mut escaped = String::with_capacity(text.len());
+    add_escaped(text, &mut escaped);
+    escaped
+}
+
+/// Adds a text to another as it stands between quotes.
+pub(crate) fn add_escaped(text: &str, to: &mut String) {
+    for c in text.chars() {
         match c {
-            '\n' => escaped.push_str("\\n"),
-            '\t' => escaped.push_str("\\t"),
-            '"' => escaped.push_str("\\\""),
-            '\\' => escaped.push_str("\\\\"),
+            '\n' => to.push_str("\\n"),
+            '\t' => to.push_str("\\t"),
+            '"' => to.push_str("\\\""),
+            '\\' => to.push_str("\\\\"),
             c if c.is_control() => {
-                let _ = write!(escaped, "\\u{{{:x}}}", u32::from(c));
+                let _ = write!(to, "\\u{{{:x}}}", u32::from(c));
             }
-            c => escaped.push(c),
+            c => to.push(c),
         }
-        escaped
-    })
+    }
 }
