@@ -42,10 +42,15 @@ impl Disk {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The text of a file that was read since it last changed.
+    pub(crate) fn known(&self, file: &Path) -> Option<Result<Arc<str>, WorldError>> {
+        self.lock().texts.get(file).map(|read| read.text.clone())
+    }
+
     /// The text of a file, as it was when it was first asked for since it last changed. `path` is what messages call it.
     pub(crate) fn text(&self, file: &Path, path: &str, limit: u64) -> Result<Arc<str>, WorldError> {
-        if let Some(read) = self.lock().texts.get(file) {
-            return read.text.clone();
+        if let Some(text) = self.known(file) {
+            return text;
         }
         let read = Read { stamp: stamp(file), text: read(file, path, limit) };
         self.lock().texts.insert(file.to_path_buf(), read.clone());

@@ -103,7 +103,7 @@ impl Snapshot {
         };
         entries.extend(self.open_modules().map(|(path, _)| path));
         // The applied module comes first, as for the command line.
-        entries.sort_by_key(|path| (path != "main.imgc", path.clone()));
+        entries.sort_by(|a, b| (a != "main.imgc", a).cmp(&(b != "main.imgc", b)));
         entries.dedup();
         entries
     }
