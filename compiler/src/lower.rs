@@ -311,7 +311,7 @@ impl Lowering<'_> {
     }
 
     fn record(&mut self, fields: &Fields, at: Location) -> Record {
-        fields.iter().map(|(name, value)| (name.to_string(), self.value(value, at))).collect()
+        fields.iter().map(|(name, value)| (name.clone(), self.value(value, at))).collect()
     }
 
     /// A value as plans hold it. Files are read here, and what is wrong with them is reported.
@@ -329,9 +329,9 @@ impl Lowering<'_> {
             Value::List(items) => Planned::List(items.iter().map(|item| self.value(item, at)).collect()),
             Value::Set(items) => Planned::List(items.iter().map(|item| self.value(item, at)).collect()),
             Value::Map(map) => {
-                let entry = |(key, value): (&Value, &Value)| (key.to_text().unwrap_or_default(), value.clone());
-                let entries: Vec<(String, Value)> = map.iter().map(entry).collect();
-                Planned::Record(entries.into_iter().map(|(key, value)| (key, self.value(&value, at))).collect())
+                let entry =
+                    |(key, value): (&Value, &Value)| (key.to_text().unwrap_or_default().into(), self.value(value, at));
+                Planned::Record(map.iter().map(entry).collect())
             }
             Value::Record(fields) => Planned::Record(self.record(fields, at)),
             Value::Variant { name, payload } => {

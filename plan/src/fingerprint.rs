@@ -200,7 +200,7 @@ fn walk(plan: &Plan, id: NodeId, node: &Node, parents: &[State], sink: &mut dyn 
     let order = Surroundings { plan, inputs: &plan.inputs(id) };
     for (name, value) in &node.args {
         // How long a result is used says nothing about what it is; a key is there to make it another one.
-        if name == CachePolicy::ARGUMENT
+        if **name == *CachePolicy::ARGUMENT
             && let (Work::Step(_), Some(policy)) = (&node.work, CachePolicy::read(value))
         {
             if let CachePolicy::Key(key) = policy {
@@ -226,7 +226,8 @@ fn walk(plan: &Plan, id: NodeId, node: &Node, parents: &[State], sink: &mut dyn 
                     note_lock(locked, sink);
                 }
             }
-            for (name, value) in source.machine.iter().filter(|(name, _)| source.counts.contains(name)) {
+            let counts = |name: &str| source.counts.iter().any(|counted| counted == name);
+            for (name, value) in source.machine.iter().filter(|(name, _)| counts(name)) {
                 walk_value(&format!("machine.{name}"), value, &order, sink);
             }
         }

@@ -1,13 +1,14 @@
 //! Typed arguments of nodes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BuildValue, DirRef, FileRef, NodeId, Part, Platform, SecretRef};
 
-/// Fields by name, in sorted order.
-pub type Record = BTreeMap<String, Value>;
+/// Fields by name, in sorted order. Large plans have the same few names in each node: they are shared.
+pub type Record = BTreeMap<Arc<str>, Value>;
 
 /// One argument of a node, as the compiler evaluated it and the plan file holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -215,5 +216,5 @@ pub fn size_text(bytes: u64) -> String {
 
 /// The fields as the structs of backends deserialise them: see [`Value::to_plain`].
 pub fn plain_record(fields: &Record) -> serde_json::Value {
-    serde_json::Value::Object(fields.iter().map(|(name, value)| (name.clone(), value.to_plain())).collect())
+    serde_json::Value::Object(fields.iter().map(|(name, value)| (name.to_string(), value.to_plain())).collect())
 }

@@ -164,7 +164,7 @@ fn plan(count: usize) -> Arc<Plan> {
 fn push(plan: &mut Plan, address: String, kind: &str, work: Work) -> NodeId {
     let id = NodeId(u32::try_from(plan.nodes.len()).expect("a number"));
     plan.nodes.push(Node {
-        args: BTreeMap::from([("of".to_owned(), Value::Text(address.clone()))]),
+        args: BTreeMap::from([("of".into(), Value::Text(address.clone()))]),
         address: Address(address),
         span: None,
         platform: "linux/amd64".parse().expect("a platform"),

@@ -87,10 +87,10 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
             let work = Work::Step(Step { on, source, label: format!("s{k}"), network: false });
             let id = push(&mut plan, &format!("{name}/do \"s{k}\""), "do", &step.content, work);
             let args = &mut plan.nodes[id.index()].args;
-            args.insert("comment".to_owned(), Value::Text(step.comment.clone()));
-            args.insert("takes".to_owned(), Value::Text(step.takes.to_string()));
+            args.insert("comment".into(), Value::Text(step.comment.clone()));
+            args.insert("takes".into(), Value::Text(step.takes.to_string()));
             if let (0, Some(needs)) = (k, img.needs) {
-                args.insert("needs".to_owned(), Value::Node(artifacts[needs]));
+                args.insert("needs".into(), Value::Node(artifacts[needs]));
             }
             nodes.push(id);
             on = id;
@@ -101,7 +101,7 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
         plan.images.push(Image { address, platform: platform(), from, nodes, last: on });
         let work = Work::Artifact(Artifact { of: vec![on], extension: "txt".to_owned() });
         let id = push(&mut plan, &format!("a{n}"), "fake.file", "", work);
-        plan.nodes[id.index()].args.insert("image".to_owned(), Value::Node(on));
+        plan.nodes[id.index()].args.insert("image".into(), Value::Node(on));
         artifacts.push(id);
         let value = OutputValue::Artifact { node: id, file: format!("a{n}.txt") };
         plan.outputs.push(Output { name: format!("a{n}"), value, span: None });
@@ -134,7 +134,7 @@ fn push(plan: &mut Plan, address: &str, kind: &str, content: &str, work: Work) -
         backend: "fake".to_owned(),
         kind: kind.to_owned(),
         revision: 1,
-        args: BTreeMap::from([("content".to_owned(), Value::Text(content.to_owned()))]),
+        args: BTreeMap::from([("content".into(), Value::Text(content.to_owned()))]),
         work,
     });
     id

@@ -22,13 +22,13 @@ crate::cases! {
 }
 
 fn policy(name: &str, payload: Option<(&str, Value)>) -> Value {
-    let payload = payload.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<BTreeMap<_, _>>();
+    let payload = payload.map(|(name, value)| (name.into(), value)).into_iter().collect::<BTreeMap<_, _>>();
     Value::Variant { name: name.to_owned(), payload }
 }
 
 fn with(policy: Value) -> Arc<Plan> {
     let mut plan = Plan::clone(&plan(&one(vec![Do::of("a"), Do::of("b")])));
-    plan.nodes[1].args.insert("cache".to_owned(), policy);
+    plan.nodes[1].args.insert("cache".into(), policy);
     Arc::new(plan)
 }
 
@@ -81,7 +81,7 @@ fn tested(second: &str) -> Arc<Plan> {
         for (k, content) in contents.iter().enumerate() {
             let mut node = plan.nodes[1].clone();
             node.address = Address(format!("{test}/do \"{k}\""));
-            node.args.insert("content".to_owned(), Value::Text((*content).to_owned()));
+            node.args.insert("content".into(), Value::Text((*content).to_owned()));
             let step = imgc_plan::Step { on, source, label: k.to_string(), network: false };
             node.work = Work::Step(step);
             on = NodeId(u32::try_from(plan.nodes.len()).unwrap());
@@ -120,7 +120,7 @@ async fn tests_run_in_throwaway_machines_and_pass_only_once(kind: Kind) {
     bed.nothing_alive();
     let bed = Bed::new(kind);
     let mut broken = Plan::clone(&tested("probe"));
-    broken.nodes[1].args.insert("content".to_owned(), Value::Text("fail 1".to_owned()));
+    broken.nodes[1].args.insert("content".into(), Value::Text("fail 1".to_owned()));
     let told = tests(&bed, &Arc::new(broken)).await;
     assert!(told.iter().all(|line| line.contains("not run: Some(Address(\"i0/do")), "{told:?}");
     assert_eq!(select_tests(&tested("x"), &["t1".to_owned()]).unwrap().targets.len(), 1);
@@ -132,7 +132,7 @@ async fn an_image_that_comes_out_the_same_is_not_tested_again(kind: Kind) {
     tests(&bed, &tested("probe three")).await;
     bed.ran();
     let mut edited = Plan::clone(&tested("probe three"));
-    edited.nodes[1].args.insert("comment".to_owned(), Value::Text("edited".to_owned()));
+    edited.nodes[1].args.insert("comment".into(), Value::Text("edited".to_owned()));
     // One whose state is made is another image.
     let known = kind.is_content();
     let told = tests(&bed, &Arc::new(edited)).await;

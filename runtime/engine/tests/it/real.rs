@@ -106,7 +106,7 @@ impl Backend for Real {
         let bytes = std::fs::read(&archive).unwrap();
         let (path, digest, size) = (archive.display().to_string(), Digest::of(&bytes), bytes.len() as u64);
         let file = Value::File(FileRef { path, digest, mode: 0o644, size });
-        let node = Node { kind: "rootfs.tar".to_owned(), args: [("file".to_owned(), file)].into(), ..source.clone() };
+        let node = Node { kind: "rootfs.tar".to_owned(), args: [("file".into(), file)].into(), ..source.clone() };
         let layer = self.inner.import(&node, locked, cx).await?;
         self.seen.ran.lock().unwrap().push(source.address.0.clone());
         Ok(layer)
@@ -126,7 +126,7 @@ impl Backend for Real {
     }
 
     async fn make(&self, node: &Node, inputs: &[ArtifactInput], cx: &Cx) -> Result<Artifact, BackendError> {
-        let args = [("of".to_owned(), node.args["image"].clone())].into();
+        let args = [("of".into(), node.args["image"].clone())].into();
         let archive = Node { kind: "oci.archive".to_owned(), args, ..node.clone() };
         let artifact = self.inner.make(&archive, inputs, cx).await?;
         self.seen.ran.lock().unwrap().push(node.address.0.clone());

@@ -28,7 +28,7 @@ async fn told(kind: Kind, before: Value, after: Value) -> String {
     let bed = Bed::new(kind);
     let with = |value: Value| {
         let mut plan = base();
-        plan.nodes[1].args.insert("arg".to_owned(), value);
+        plan.nodes[1].args.insert("arg".into(), value);
         Arc::new(plan)
     };
     bed.apply(&with(before), &Options::default()).await.unwrap();
@@ -86,7 +86,7 @@ async fn what_follows_a_changed_parent_is_told(kind: Kind) {
     let bed = Bed::new(kind);
     bed.apply(&Arc::new(base()), &Options::default()).await.unwrap();
     let mut renamed = base();
-    renamed.nodes[0].args.insert("content".to_owned(), Value::Text("other".to_owned()));
+    renamed.nodes[0].args.insert("content".into(), Value::Text("other".to_owned()));
     renamed.nodes[1].address.0 = "i0/do \"new\"".to_owned();
     let forecast = bed.forecast(&renamed, &Options::default()).await;
     let causes: Vec<String> = forecast.nodes.iter().map(|node| format!("{:?}", node.standing)).collect();
@@ -101,7 +101,7 @@ async fn a_renamed_step_is_told(kind: Kind) {
     let mut moved = base();
     moved.nodes.remove(3);
     moved.nodes[2].address.0 = "i0/do \"moved\"".to_owned();
-    moved.nodes[2].args.insert("comment".to_owned(), Value::Text(String::new()));
+    moved.nodes[2].args.insert("comment".into(), Value::Text(String::new()));
     moved.outputs[0].value = imgc_plan::OutputValue::Image(imgc_plan::NodeId(2));
     if let Work::Step(step) = &mut moved.nodes[2].work {
         step.on = imgc_plan::NodeId(0);

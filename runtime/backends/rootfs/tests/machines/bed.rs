@@ -210,7 +210,7 @@ pub(crate) fn source(kind: &str, args: Record) -> Node {
     }
 }
 
-pub(crate) fn platform_arg() -> (String, Value) {
+pub(crate) fn platform_arg() -> (Arc<str>, Value) {
     ("platform".into(), Value::Platform(platform()))
 }
 

@@ -16,8 +16,8 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn args(suite: &str, packages: &[&str]) -> Record {
     let packages = packages.iter().map(|name| Value::Text((*name).to_owned())).collect();
-    let suite = ("suite".to_owned(), Value::Text(suite.to_owned()));
-    BTreeMap::from([suite, ("packages".to_owned(), Value::List(packages)), platform_arg()])
+    let suite = ("suite".into(), Value::Text(suite.to_owned()));
+    BTreeMap::from([suite, ("packages".into(), Value::List(packages)), platform_arg()])
 }
 
 fn unknown_packages_and_suites_are_said() {
