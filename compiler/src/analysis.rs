@@ -4,7 +4,9 @@
 //! source is normal input: what is wrong costs knowledge in its own place only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use imgc_plan::Plan;
 
 use crate::ast;
 use crate::check::{self as checking, Index, Past};
@@ -12,9 +14,11 @@ use crate::core::Program;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::driver;
 use crate::modules::{self, Files, Modules};
-use crate::names::{self, Names, Scope};
+use crate::names::{self, Names};
+use crate::parse;
 use crate::sources::Place;
 use crate::span::{Location, ModuleId};
+use crate::syntax::Tree;
 use crate::types::ItemId;
 use crate::world::World;
 
@@ -27,17 +31,17 @@ use later::Later;
 #[error("the analysis was cancelled")]
 pub struct Cancelled;
 
-/// What is kept between analyses, by content. Threads may share it.
+/// What is kept between analyses, by content. Threads may share it; a clone goes its own way from there.
 #[derive(Debug, Default)]
 pub struct Memo(Mutex<Kept>);
 
 /// What one analysis leaves for the next; what that does not ask for is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Kept {
     files: Files,
     /// The paths of the modules by id: where one has another id now, nothing that names ids is worth anything.
     paths: Vec<Arc<str>>,
-    scopes: Vec<Arc<Scope>>,
+    names: Vec<names::Kept>,
     items: Past,
     later: Later,
 }
@@ -56,9 +60,29 @@ struct Known {
     by_path: BTreeMap<Arc<str>, ModuleId>,
     /// By module.
     diagnostics: Vec<Vec<Diagnostic>>,
+    /// Modules with an error that was found before anything was evaluated.
+    broken: BTreeSet<ModuleId>,
+    /// By module: what editors ask of its shape, made when it is first asked for.
+    trees: Vec<OnceLock<Arc<Tree>>>,
+}
+
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.kept().clone()))
+    }
 }
 
 impl Memo {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(|poisoned| {
+            // Whoever panicked may have left half of something.
+            self.0.clear_poison();
+            let mut kept = poisoned.into_inner();
+            *kept = Kept::default();
+            kept
+        })
+    }
+
     /// Analyses every module of `entries` (paths in the package) with its imports. Where nobody wants it any more it
     /// stops, and keeps what was done.
     pub fn analyse(
@@ -67,13 +91,7 @@ impl Memo {
         entries: &[String],
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Analysis, Cancelled> {
-        let mut kept = self.0.lock().unwrap_or_else(|poisoned| {
-            // Whoever panicked may have left half of something.
-            self.0.clear_poison();
-            let mut kept = poisoned.into_inner();
-            *kept = Kept::default();
-            kept
-        });
+        let mut kept = self.kept();
         let kept = &mut *kept;
         let ask = || if cancelled() { Err(Cancelled) } else { Ok(()) };
         ask()?;
@@ -82,18 +100,19 @@ impl Memo {
         kept.fit(&modules);
         ask()?;
         let mut found = std::mem::take(&mut modules.diagnostics);
-        let (names, more) = names::resolve_again(&modules, &kept.scopes);
-        names.scopes().clone_into(&mut kept.scopes);
+        let (names, more) = names::resolve_again(&modules, &mut kept.names);
         found.extend(more);
         ask()?;
         let checked = checking::check_again(&modules, &names, world, &mut kept.items, cancelled).ok_or(Cancelled)?;
         found.extend(checked.diagnostics);
         let found = driver::without_consequences(without_lost(found, &modules), &modules, &names);
+        let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let broken = errors.map(|diagnostic| diagnostic.primary.at.module).collect();
         let mut diagnostics = by_module(found, modules.all.len());
         ask()?;
         kept.later.look_at(&modules, &checked.program);
         for root in roots(&modules, &entries) {
-            let needs = closure(&modules, root);
+            let needs = modules.closure(root);
             if needs.iter().all(|id| !has_errors(&diagnostics, *id)) {
                 // The standard library is always the same.
                 let needs = needs.into_iter();
@@ -117,7 +136,8 @@ impl Memo {
         }
         let by_path = modules.all.iter().map(|module| (module.path.clone(), module.id)).collect();
         let (program, indexes) = (checked.program, checked.indexes);
-        Ok(Analysis(Arc::new(Known { modules, names, program, indexes, by_path, diagnostics })))
+        let trees = modules.all.iter().map(|_| OnceLock::new()).collect();
+        Ok(Analysis(Arc::new(Known { modules, names, program, indexes, by_path, diagnostics, broken, trees })))
     }
 }
 
@@ -126,7 +146,7 @@ impl Kept {
     fn fit(&mut self, modules: &Modules) {
         let same = self.paths.iter().zip(&modules.all).all(|(path, module)| *path == module.path);
         if !same {
-            self.scopes.clear();
+            self.names.clear();
             self.items = Past::default();
             self.later = Later::default();
         }
@@ -167,18 +187,6 @@ fn roots(modules: &Modules, entries: &[&str]) -> Vec<ModuleId> {
     modules.all.iter().filter(is_root).map(|module| module.id).collect()
 }
 
-/// A module and all that it imports.
-fn closure(modules: &Modules, root: ModuleId) -> BTreeSet<ModuleId> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![root];
-    while let Some(id) = open.pop() {
-        if found.insert(id) {
-            open.extend(modules.all.get(id.0 as usize).into_iter().flat_map(|module| module.imports.values()));
-        }
-    }
-    found
-}
-
 impl PartialEq for Analysis {
     /// Whether both know the same, whatever was kept for them.
     fn eq(&self, other: &Self) -> bool {
@@ -208,6 +216,16 @@ impl Analysis {
     pub fn diagnostics(&self, path: &str) -> &[Diagnostic] {
         let of_module = self.module_id(path).and_then(|id| self.0.diagnostics.get(id.0 as usize));
         of_module.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The plan of a module with the arguments that the world holds, made of what is known already: what
+    /// [`crate::plan`] makes from nothing. None where something is wrong in it or in what it imports.
+    pub fn plan(&self, world: &dyn World, path: &str) -> Option<Plan> {
+        let (known, id) = (&*self.0, self.module_id(path)?);
+        if !known.modules.closure(id).is_disjoint(&known.broken) {
+            return None;
+        }
+        driver::plan_of((&known.program, &known.modules), world, id).plan
     }
 
     /// Where a location is.
@@ -240,6 +258,14 @@ impl Analysis {
     /// What stands in an item; none where it was not checked.
     pub(crate) fn index(&self, id: ItemId) -> Option<&Arc<Index>> {
         self.0.indexes.get(id.module.0 as usize)?.get(id.item as usize)
+    }
+
+    /// The lossless tree of a module.
+    pub(crate) fn syntax(&self, path: &str) -> Option<&Arc<Tree>> {
+        let id = self.module_id(path)?;
+        let source = self.0.modules.sources.modules().get(id.0 as usize)?;
+        let place = self.0.trees.get(id.0 as usize)?;
+        Some(place.get_or_init(|| Arc::new(parse::parse(&source.text, id).tree)))
     }
 
     /// What stands in a module's text.

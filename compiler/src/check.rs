@@ -153,9 +153,14 @@ fn run(
         if cancelled() {
             return None;
         }
+        if checker.take_whole(module) {
+            continue;
+        }
+        let said = checker.diagnostics.len();
         for item in checker.order_of(module).iter() {
             checker.demand(ItemId { module: *id, item: *item });
         }
+        checker.keep_whole(module, said);
     }
     let nothing = Arc::new(Item::Nothing);
     let finished = |state: State| if let State::Done(item) = state { item } else { nothing.clone() };

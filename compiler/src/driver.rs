@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "most items are not what is asked for")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use imgc_plan::Plan;
 
@@ -12,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Severity, evaluate as say};
 use crate::evaluate::{self, Evaluated, Purpose};
 use crate::modules::{self, Modules};
 use crate::names::Names;
-use crate::sources::Sources;
+use crate::sources::{Source, Sources};
 use crate::span::{Location, ModuleId, Span};
 use crate::world::World;
 use crate::{ast, check as checking, lint, lower, names};
@@ -110,33 +111,48 @@ pub fn plan(world: &dyn World, entry: &str) -> Planned {
     let mut diagnostics = std::mem::take(&mut stages.diagnostics);
     let mut plan = None;
     if !has_errors(&diagnostics) {
-        let mut evaluated = evaluate::evaluate(&stages.program, &stages.modules, world, Purpose::Plan, APPLIED);
-        diagnostics.append(&mut evaluated.diagnostics);
-        for given in std::mem::take(&mut evaluated.given) {
+        let mut made = plan_of((&stages.program, &stages.modules), world, APPLIED);
+        diagnostics.append(&mut made.diagnostics);
+        for given in made.given {
             stages.modules.sources.add(given);
         }
-        let builds = stages.program.modules.first().is_some_and(|module| {
-            module.items.iter().any(|item| matches!(**item, Item::Output { .. } | Item::Test { .. }))
-        });
-        if !builds {
-            diagnostics.push(say::no_outputs(entry));
-        }
-        if !has_errors(&diagnostics) {
-            diagnostics.extend(unevaluated(&stages.program, &evaluated));
-        }
-        if !has_errors(&diagnostics) {
-            let (lowered, more) = lower::lower(&stages.program, &stages.modules, &evaluated, world);
-            diagnostics.extend(more);
-            plan = Some(lowered);
-        }
+        plan = made.plan;
     }
-    let plan = plan.filter(|_| !has_errors(&diagnostics));
     Planned { plan, diagnostics: ordered(diagnostics), sources: stages.modules.sources }
 }
 
+/// A plan, unless something was found to be wrong.
+pub(crate) struct Made {
+    pub(crate) plan: Option<Plan>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Texts that arguments were given by; their ids follow those of the modules.
+    given: Vec<Source>,
+}
+
+/// Plans a module of a program in which the stages before have found no error.
+pub(crate) fn plan_of((program, modules): (&Program, &Modules), world: &dyn World, applied: ModuleId) -> Made {
+    let mut evaluated = evaluate::evaluate(program, modules, world, Purpose::Plan, applied);
+    let mut diagnostics = std::mem::take(&mut evaluated.diagnostics);
+    let given = std::mem::take(&mut evaluated.given);
+    let items = program.modules.get(applied.0 as usize).map(|module| module.items.as_slice()).unwrap_or_default();
+    if !items.iter().any(|item| matches!(**item, Item::Output { .. } | Item::Test { .. })) {
+        let path = modules.all.get(applied.0 as usize).map_or("", |module| &*module.path);
+        diagnostics.push(say::no_outputs(path));
+    }
+    if !has_errors(&diagnostics) {
+        diagnostics.extend(unevaluated(items, &evaluated));
+    }
+    let mut plan = None;
+    if !has_errors(&diagnostics) {
+        let (lowered, more) = lower::lower((program, modules), applied, &evaluated, world);
+        diagnostics.extend(more);
+        plan = Some(lowered).filter(|_| !has_errors(&diagnostics));
+    }
+    Made { plan, diagnostics, given }
+}
+
 /// Outputs that have no value though nothing is wrong: a bug of ours that must not pass as a smaller plan.
-fn unevaluated(program: &Program, evaluated: &Evaluated) -> Vec<Diagnostic> {
-    let items = program.modules.first().map(|module| module.items.as_slice()).unwrap_or_default();
+fn unevaluated(items: &[Arc<Item>], evaluated: &Evaluated) -> Vec<Diagnostic> {
     let outputs = items.iter().filter_map(|item| match &**item {
         Item::Output { value, .. } => Some(value.at),
         _ => None,

@@ -21,7 +21,7 @@ use crate::core::{Item, Program, Signature};
 use crate::diagnostic::{Diagnostic, evaluate as say};
 use crate::evaluate::{self, ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, Value};
 use crate::modules::Modules;
-use crate::span::Location;
+use crate::span::{Location, ModuleId};
 use crate::types::{FormatIndex, ItemId, Type, WRAPPING};
 use crate::world::World;
 
@@ -49,10 +49,10 @@ struct Lowering<'a> {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// Makes the plan. It is worth something only if there is no error among the diagnostics.
+/// Makes the plan of a module. It is worth something only if there is no error among the diagnostics.
 pub(crate) fn lower(
-    program: &Program,
-    modules: &Modules,
+    (program, modules): (&Program, &Modules),
+    applied: ModuleId,
     evaluated: &Evaluated,
     world: &dyn World,
 ) -> (Plan, Vec<Diagnostic>) {
@@ -87,7 +87,7 @@ pub(crate) fn lower(
         let _ = lowering.inputs.dir(path, ignore);
     }
     let secrets = lowering.secrets();
-    let asked = lowering.inputs.asked(modules, evaluated);
+    let asked = lowering.inputs.asked(modules, applied, evaluated);
     let plan = Plan {
         format: PLAN_FORMAT,
         imgc: env!("CARGO_PKG_VERSION").to_owned(),

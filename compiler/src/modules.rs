@@ -1,6 +1,6 @@
 //! Reads the applied module and everything it imports, each after what it imports. Knows no items but imports.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use imgc_plan::Digest;
@@ -51,8 +51,6 @@ pub(crate) struct Modules {
     pub(crate) order: Vec<ModuleId>,
     /// Modules of the standard library by name.
     pub(crate) std: BTreeMap<&'static str, ModuleId>,
-    /// Digests of the package's modules.
-    pub(crate) digests: BTreeMap<String, Digest>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -150,10 +148,6 @@ impl Loader<'_> {
         let file = if let Some(files) = &mut self.files {
             files.parsed(path, text, module)
         } else {
-            // An editor makes no plan.
-            if read.is_ok() {
-                self.modules.digests.insert(path.to_owned(), Digest::of(text.as_bytes()));
-            }
             File::parse(Arc::from(path), text, module)
         };
         let tree = file.tree.clone();
@@ -260,6 +254,28 @@ impl Loader<'_> {
 }
 
 impl Modules {
+    /// A module and all that it imports.
+    pub(crate) fn closure(&self, root: ModuleId) -> BTreeSet<ModuleId> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![root];
+        while let Some(id) = open.pop() {
+            if found.insert(id) {
+                open.extend(self.all.get(id.0 as usize).into_iter().flat_map(|module| module.imports.values()));
+            }
+        }
+        found
+    }
+
+    /// Digests of the package's modules that one needs, itself among them.
+    pub(crate) fn digests(&self, root: ModuleId) -> BTreeMap<String, Digest> {
+        let needed = self.closure(root).into_iter().filter_map(|id| {
+            let module = self.all.get(id.0 as usize).filter(|module| !module.is_std)?;
+            let text = &self.sources.modules().get(id.0 as usize)?.text;
+            Some((module.path.to_string(), Digest::of(text.as_bytes())))
+        });
+        needed.collect()
+    }
+
     /// Whether an item is one that a broken text has lost.
     pub(crate) fn is_lost(&self, module: ModuleId, item: u32) -> bool {
         let module = self.all.get(module.0 as usize);

@@ -24,6 +24,18 @@ pub(crate) const BUILTIN_TYPES: [&str; 17] = [
 /// Built-in functions.
 pub(crate) const BUILTIN_FUNCTIONS: [&str; 3] = ["file", "dir", "raw"];
 
+/// What is kept of the names of a module.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// What it depends on: its tree, and those of the modules that it selects names of.
+    trees: Vec<Arc<ast::Module>>,
+    imports: BTreeMap<u32, ModuleId>,
+    scope: Arc<Scope>,
+    /// Names that it selects elsewhere in vain.
+    unselected: Vec<Arc<str>>,
+    diagnostics: Vec<Diagnostic>,
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bound {
@@ -70,21 +82,46 @@ pub(crate) fn item_name(kind: &ItemKind) -> Option<&Name> {
 
 /// Collects the names of every module.
 pub(crate) fn resolve(modules: &Modules) -> (Names, Vec<Diagnostic>) {
-    resolve_again(modules, &[])
+    resolve_again(modules, &mut Vec::new())
 }
 
 /// Collects the names of every module; those of one that binds what it bound before stay the same.
-pub(crate) fn resolve_again(modules: &Modules, before: &[Arc<Scope>]) -> (Names, Vec<Diagnostic>) {
-    let mut names = Names::default();
-    let mut diagnostics = Vec::new();
+pub(crate) fn resolve_again(modules: &Modules, kept: &mut Vec<Kept>) -> (Names, Vec<Diagnostic>) {
+    let (mut names, mut diagnostics) = (Names::default(), Vec::new());
     names.add_prelude(modules);
+    let mut now = Vec::with_capacity(modules.all.len());
     for module in &modules.all {
-        let (scope, unselected) = names.scope(modules, module, &mut diagnostics);
-        names.unselected.extend(unselected.into_iter().map(|name| (module.id, name)));
-        let known = before.get(module.id.0 as usize).filter(|before| ***before == scope);
-        names.scopes.push(known.cloned().unwrap_or_else(|| Arc::new(scope)));
+        let before = kept.get(module.id.0 as usize);
+        let trees = trees(modules, module);
+        let known = before.filter(|before| before.imports == module.imports && same(&before.trees, &trees)).cloned();
+        let bound = known.unwrap_or_else(|| {
+            let mut diagnostics = Vec::new();
+            let (scope, unselected) = names.scope(modules, module, &mut diagnostics);
+            let equal = before.map(|before| &before.scope).filter(|before| ***before == scope);
+            let scope = equal.cloned().unwrap_or_else(|| Arc::new(scope));
+            Kept { trees, imports: module.imports.clone(), scope, unselected, diagnostics }
+        });
+        names.unselected.extend(bound.unselected.iter().map(|name| (module.id, name.clone())));
+        names.scopes.push(bound.scope.clone());
+        diagnostics.extend(bound.diagnostics.iter().cloned());
+        now.push(bound);
     }
+    *kept = now;
     (names, diagnostics)
+}
+
+/// The trees that the names of a module depend on.
+fn trees(modules: &Modules, module: &modules::Module) -> Vec<Arc<ast::Module>> {
+    let selects = |(number, _): &(&u32, &ModuleId)| {
+        let item = module.tree.items.get(**number as usize);
+        if let Some(ItemKind::Import(import)) = item.map(|item| &item.kind) { import.names.is_some() } else { false }
+    };
+    let selected = module.imports.iter().filter(selects).filter_map(|(_, id)| modules.all.get(id.0 as usize));
+    std::iter::once(module).chain(selected).map(|module| module.tree.clone()).collect()
+}
+
+fn same(before: &[Arc<ast::Module>], now: &[Arc<ast::Module>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 impl Names {

@@ -20,7 +20,7 @@ use crate::span::ModuleId;
 use crate::world::{Argument, Found, World, WorldError};
 
 /// Which items a module has, without keeping what nobody else does, and a number that no others had.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Version {
     number: u64,
     syntax: Vec<Weak<ast::Item>>,
@@ -28,7 +28,7 @@ struct Version {
 }
 
 /// What evaluation said of a root, and what it saw.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Said {
     /// The modules that it needs, with their versions.
     of: Vec<(ModuleId, u64)>,
@@ -38,14 +38,14 @@ struct Said {
 }
 
 /// What evaluation asked of the world.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Asked {
     Text(String, Result<Arc<str>, WorldError>),
     Found(String, Result<Found, WorldError>),
 }
 
 /// The lints of a module, and what they depend on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Linted {
     tree: Arc<ast::Module>,
     scope: Arc<Scope>,
@@ -55,7 +55,7 @@ struct Linted {
 }
 
 /// What is kept of the stages after checking. All of it names modules by their ids.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Later {
     next: u64,
     versions: HashMap<ModuleId, Version>,
@@ -167,7 +167,7 @@ impl Later {
         }
         let noting = Noting { world, asked: RefCell::default() };
         let mut remembered = self.roots.remove(&root).map(|said| said.remembered).unwrap_or_default();
-        let versions = self.with_imports(modules, &of);
+        let versions = self.with_imports(modules);
         let again = Again { remembered: &mut remembered, versions: &versions };
         let evaluated = evaluate::evaluate_again(program, modules, &noting, root, again);
         let diagnostics: Arc<[Diagnostic]> = evaluated.diagnostics.into();
@@ -176,19 +176,19 @@ impl Later {
         diagnostics
     }
 
-    /// A number for each module of `of` and of the standard library, that is another where anything of the module, or of what
-    /// it imports, is another.
-    fn with_imports(&self, modules: &Modules, of: &[(ModuleId, u64)]) -> HashMap<ModuleId, u64> {
-        let std = modules.all.iter().filter(|module| module.is_std).map(|module| module.id);
-        let all = of.iter().map(|(id, _)| *id).chain(std);
-        let version = |id: ModuleId| {
+    /// A number for each module that is another where anything of the module, or of what it imports, is another.
+    fn with_imports(&self, modules: &Modules) -> HashMap<ModuleId, u64> {
+        let mut versions = HashMap::new();
+        // Each stands after those that it imports.
+        for module in modules.order.iter().filter_map(|id| modules.all.get(id.0 as usize)) {
             let mut hasher = DefaultHasher::new();
-            for id in super::closure(modules, id) {
-                (id.0, self.versions.get(&id).map(|version| version.number)).hash(&mut hasher);
+            (module.id, self.versions.get(&module.id).map(|version| version.number)).hash(&mut hasher);
+            for import in module.imports.values() {
+                (import, versions.get(import)).hash(&mut hasher);
             }
-            (id, hasher.finish())
-        };
-        all.map(version).collect()
+            versions.insert(module.id, hasher.finish());
+        }
+        versions
     }
 
     /// The lints of a module, in order.

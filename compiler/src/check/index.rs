@@ -49,15 +49,23 @@ pub(crate) struct LocalUse {
     pub(crate) visible: Span,
 }
 
+/// A type by its position among those of an index.
+type TypeId = u32;
+
+/// How many of the types that were noted last are looked at for an equal one: texts have one each.
+const NEAR: usize = 32;
+
 /// What is known of the parts of an item; all places are relative to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
     /// Every written name with what it means, in order of place; each place once.
     pub(crate) uses: Vec<(Span, Target)>,
     /// Every expression with its type, in order of place; as exact as known, also where it does not fit.
-    pub(crate) types: Vec<(Span, Type)>,
+    types: Vec<(Span, TypeId)>,
     /// What was asked of expressions, in order of place.
-    pub(crate) expected: Vec<(Span, Type)>,
+    expected: Vec<(Span, TypeId)>,
+    /// The types of both. Most expressions of an item have one of a few, and a type is large.
+    known: Vec<Type>,
     /// In order of the place that binds them.
     pub(crate) locals: Vec<LocalUse>,
 }
@@ -75,6 +83,17 @@ impl Index {
         ordered(&mut self.types, |(span, _)| *span);
         ordered(&mut self.expected, |(span, _)| *span);
         ordered(&mut self.locals, |local| local.at);
+        self.known.shrink_to_fit();
+    }
+
+    fn number(&mut self, ty: &Type) -> TypeId {
+        let mut near = self.known.iter().enumerate().rev().take(NEAR);
+        let position = near.find(|(_, known)| *known == ty).map(|(position, _)| position);
+        let position = position.unwrap_or_else(|| {
+            self.known.push(ty.clone());
+            self.known.len() - 1
+        });
+        TypeId::try_from(position).unwrap_or(TypeId::MAX)
     }
 
     /// What the name means that stands exactly there.
@@ -84,12 +103,12 @@ impl Index {
 
     /// The type of the expression that stands exactly there.
     pub(crate) fn type_at(&self, span: Span) -> Option<&Type> {
-        found(&self.types, span)
+        self.known.get(*found(&self.types, span)? as usize)
     }
 
     /// What was asked of the expression that stands exactly there.
     pub(crate) fn expected_at(&self, span: Span) -> Option<&Type> {
-        found(&self.expected, span)
+        self.known.get(*found(&self.expected, span)? as usize)
     }
 
     /// The locals that are visible at an offset in the item.
@@ -115,10 +134,12 @@ impl Body<'_, '_> {
     pub(super) fn noted(&mut self, span: Span, ty: &Type, asked: Option<&Type>) {
         if let Some(index) = self.checker.index() {
             if !ty.is_error() {
-                index.types.push((span, ty.clone()));
+                let number = index.number(ty);
+                index.types.push((span, number));
             }
             if let Some(asked) = asked {
-                index.expected.push((span, asked.clone()));
+                let number = index.number(asked);
+                index.expected.push((span, number));
             }
         }
     }

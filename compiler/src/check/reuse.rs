@@ -3,12 +3,13 @@
 //! An item depends on its own syntax, on the names of its module, and on what it asked of other items: of most of them
 //! the signature alone, so that a change inside a body goes no further.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::ast::{self, Name};
 use crate::core::Item;
 use crate::diagnostic::Diagnostic;
+use crate::modules::Module;
 use crate::names::{self, NoExport, Scope};
 use crate::span::{Location, ModuleId, Span};
 use crate::types::ItemId;
@@ -61,8 +62,25 @@ pub(super) struct Kept {
     pub(super) index: Arc<Index>,
 }
 
+/// What is kept of a whole module, to be taken without a look at its items.
+#[derive(Debug, Clone)]
+struct Whole {
+    /// One that no other check of a module had.
+    number: u64,
+    tree: Arc<ast::Module>,
+    scope: Arc<Scope>,
+    /// The modules that it imports, by position of the item, with the numbers that they had.
+    imports: BTreeMap<u32, (ModuleId, u64)>,
+    /// What was found at paths.
+    paths: Vec<(String, Result<Found, WorldError>)>,
+    items: Vec<Arc<Item>>,
+    order: Vec<u32>,
+    indexes: Vec<Arc<Index>>,
+    diagnostics: Vec<Diagnostic>,
+}
+
 /// In which order the items of a module were checked that has this tree and these names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Order {
     tree: Arc<ast::Module>,
     scope: Arc<Scope>,
@@ -70,12 +88,19 @@ struct Order {
 }
 
 /// What is kept of one check for the next.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
     /// By module and position.
     items: Vec<Vec<Option<Arc<Kept>>>>,
     /// By module.
     orders: Vec<Option<Order>>,
+    /// By module.
+    wholes: Vec<Option<Arc<Whole>>>,
+    /// By module: the number of what it was found to be in this check.
+    numbers: Vec<Option<u64>>,
+    next: u64,
+    /// What was found at paths since a module was kept.
+    paths: Vec<(String, Result<Found, WorldError>)>,
 }
 
 impl Past {
@@ -84,9 +109,21 @@ impl Past {
         let lengths: Vec<usize> = items.collect();
         self.items.resize_with(lengths.len(), Vec::new);
         self.orders.resize_with(lengths.len(), || None);
+        self.wholes.resize_with(lengths.len(), || None);
+        self.numbers = vec![None; lengths.len()];
+        self.paths.clear();
         for (items, length) in self.items.iter_mut().zip(lengths) {
             items.resize_with(length, || None);
         }
+    }
+
+    /// What a module imports, with the numbers that they have; none where one has none.
+    fn imports(&self, module: &Module) -> Option<BTreeMap<u32, (ModuleId, u64)>> {
+        let numbered = module.imports.iter().map(|(item, id)| {
+            let number = *self.numbers.get(id.0 as usize)?;
+            Some((*item, (*id, number?)))
+        });
+        numbered.collect()
     }
 
     fn get(&self, id: ItemId) -> Option<&Arc<Kept>> {
@@ -161,7 +198,64 @@ impl Checker<'_> {
     pub(super) fn find(&mut self, path: &str) -> Result<Found, WorldError> {
         let found = self.world.find(path);
         self.note(None, || Ask::Path(path.to_owned(), found.clone()));
+        self.note_path(path, &found);
         found
+    }
+
+    fn note_path(&mut self, path: &str, found: &Result<Found, WorldError>) {
+        if let Some(past) = &mut self.past {
+            past.paths.push((path.to_owned(), found.clone()));
+        }
+    }
+
+    /// Takes what is kept of a module, if it and all that it imports are as they were: then so is all that its items ask.
+    /// Whether it is.
+    pub(super) fn take_whole(&mut self, module: &Module) -> bool {
+        let (names, world) = (self.names, self.world);
+        let Some(past) = self.past.as_mut() else { return false };
+        let position = module.id.0 as usize;
+        let Some(whole) = past.wholes.get(position).cloned().flatten() else { return false };
+        let is_same = Arc::ptr_eq(&whole.tree, &module.tree)
+            && names.scope_of(module.id).is_some_and(|scope| Arc::ptr_eq(&whole.scope, scope))
+            && past.imports(module).is_some_and(|imports| imports == whole.imports)
+            && whole.paths.iter().all(|(path, before)| world.find(path) == *before);
+        let (true, Some(number)) = (is_same, past.numbers.get_mut(position)) else { return false };
+        *number = Some(whole.number);
+        if let (Some(states), Some(order), Some(indexes)) =
+            (self.states.get_mut(position), self.orders.get_mut(position), self.indexes.get_mut(position))
+        {
+            *states = whole.items.iter().cloned().map(State::Done).collect();
+            whole.order.clone_into(order);
+            whole.indexes.clone_into(indexes);
+        }
+        self.diagnostics.extend(whole.diagnostics.iter().cloned());
+        true
+    }
+
+    /// Keeps a module whose items have all been checked, and what was said since there were so many diagnostics.
+    pub(super) fn keep_whole(&mut self, module: &Module, said: usize) {
+        let position = module.id.0 as usize;
+        let (Some(scope), Some(past)) = (self.names.scope_of(module.id).cloned(), self.past.as_mut()) else { return };
+        let done = |state: &State| if let State::Done(item) = state { Some(item.clone()) } else { None };
+        let items: Option<Vec<_>> = self.states.get(position).and_then(|states| states.iter().map(done).collect());
+        let (paths, imports) = (std::mem::take(&mut past.paths), past.imports(module));
+        let (Some(items), Some(imports)) = (items, imports) else { return };
+        past.next += 1;
+        let whole = Whole {
+            number: past.next,
+            tree: module.tree.clone(),
+            scope,
+            imports,
+            paths,
+            items,
+            order: self.orders.get(position).cloned().unwrap_or_default(),
+            indexes: self.indexes.get(position).cloned().unwrap_or_default(),
+            diagnostics: self.diagnostics.get(said..).unwrap_or_default().to_vec(),
+        };
+        if let (Some(place), Some(number)) = (past.wholes.get_mut(position), past.numbers.get_mut(position)) {
+            *number = Some(whole.number);
+            *place = Some(Arc::new(whole));
+        }
     }
 
     /// What an item said the last time, if it would say the same now. What it asked is asked again in the same order,
@@ -184,7 +278,11 @@ impl Checker<'_> {
             }
             Ask::Name(of, name, at) => self.place_of(*of) == *at && self.name_of(*of) == *name,
             Ask::Export(module, name, at, before) => names::exported(self.modules, *module, name, *at) == *before,
-            Ask::Path(path, before) => self.world.find(path) == *before,
+            Ask::Path(path, before) => {
+                let found = self.world.find(path);
+                self.note_path(path, &found);
+                found == *before
+            }
             Ask::Text(span, before) => self.written(id, *span) == before,
         }
     }

@@ -1,7 +1,8 @@
 //! What evaluations of a program that is edited leave for each other: what was looked at and found right is not looked at
 //! again while nothing that it depends on has changed.
 //!
-//! Only checks remember. What a check keeps of a recipe is that nothing is wrong with it, and what it costs.
+//! Only checks remember. What a check keeps of an item is its value, of a recipe in use that nothing is wrong with it, and
+//! of both what they cost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,11 +17,17 @@ use super::body::Building;
 use super::{Evaluator, Frame, InstanceId, Known, MAX_ELEMENTS, MAX_NODES, MAX_STEPS, MAX_TEXT, Stop, Value};
 
 /// What is remembered of the evaluations of one root, by what was looked at and the version of all that it depends on.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Remembered {
-    looks: Turns<(ItemId, u64)>,
-    uses: Turns<Use>,
+    modules: Turns<Imported, Arc<[Option<Came>]>>,
+    uses: Turns<Use, Cost>,
 }
+
+/// A module as another imports it: its version, and what addresses in it begin with.
+type Imported = (ModuleId, u64, String);
+
+/// What an item came to.
+type Came = (Known, Cost);
 
 /// A recipe with what an image gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,21 +49,21 @@ struct Cost {
 }
 
 /// What was asked for in the last evaluation and in this one; older things are forgotten.
-#[derive(Debug)]
-struct Turns<K> {
-    before: BTreeMap<K, Cost>,
-    now: BTreeMap<K, Cost>,
+#[derive(Debug, Clone)]
+struct Turns<K, V> {
+    before: BTreeMap<K, V>,
+    now: BTreeMap<K, V>,
 }
 
-impl<K> Default for Turns<K> {
+impl<K, V> Default for Turns<K, V> {
     fn default() -> Self {
         Self { before: BTreeMap::new(), now: BTreeMap::new() }
     }
 }
 
-impl<K: Ord> Turns<K> {
-    fn get(&self, key: &K) -> Option<Cost> {
-        self.now.get(key).or_else(|| self.before.get(key)).copied()
+impl<K: Ord, V: Clone> Turns<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        self.now.get(key).or_else(|| self.before.get(key)).cloned()
     }
 
     fn turn(&mut self) {
@@ -67,7 +74,7 @@ impl<K: Ord> Turns<K> {
 impl Remembered {
     /// Forgets what the evaluation that has ended did not ask for.
     pub(super) fn turn(&mut self) {
-        self.looks.turn();
+        self.modules.turn();
         self.uses.turn();
     }
 }
@@ -95,20 +102,50 @@ struct Mark {
     done: [usize; 5],
 }
 
+/// The items of a module while it is evaluated.
+pub(super) struct Items {
+    of: Imported,
+    before: Option<Arc<[Option<Came>]>>,
+    now: Vec<Option<Came>>,
+}
+
 impl<'a> Evaluator<'a> {
-    /// Looks at an item of an instance, unless that was done and nothing was wrong.
-    pub(super) fn look_at_again(&mut self, instance: InstanceId, number: u32, item: &'a Item) {
-        let Some((module, version)) = self.lasting(instance) else { return self.look_at(instance, item) };
-        let key = (ItemId { module, item: number }, version);
-        let known = self.again.as_ref().and_then(|again| again.remembered.looks.get(&key));
-        let mark = self.mark();
-        let paid = known.filter(|cost| self.pay(*cost));
-        if paid.is_none() {
-            self.look_at(instance, item);
+    /// What is known of the items of an instance; none where nothing can be.
+    pub(super) fn items_before(&self, instance: InstanceId) -> Option<Items> {
+        let (module, version) = self.lasting(instance).filter(|(module, _)| *module != self.applied)?;
+        let instance = self.instances.get(instance.0)?;
+        let of = (module, version, instance.prefix.clone());
+        let before = self.again.as_ref()?.remembered.modules.get(&of);
+        Some(Items { of, before, now: vec![None; instance.values.len()] })
+    }
+
+    /// Evaluates an item of an instance, unless that was done and nothing was wrong.
+    pub(super) fn evaluate_item_again(
+        &mut self,
+        instance: InstanceId,
+        (number, item, name): (u32, &'a Item, &Arc<str>),
+        items: &mut Items,
+    ) -> Known {
+        let known = items.before.as_ref().and_then(|before| before.get(number as usize)?.clone());
+        let came = if let Some((value, cost)) = known.filter(|(_, cost)| self.pay(*cost)) {
+            (value, Some(cost))
+        } else {
+            let mark = self.mark();
+            let value = self.evaluate_item(instance, number, item, name);
+            let lasts = value != Err(Stop::Reported) && is_lasting(&value) && !matches!(item, Item::Import { .. });
+            (value, self.cost(&mark, None).filter(|_| lasts))
+        };
+        let (value, cost) = came;
+        if let (Some(cost), Some(place)) = (cost, items.now.get_mut(number as usize)) {
+            *place = Some((value.clone(), cost));
         }
-        let cost = paid.or_else(|| self.cost(&mark, None));
-        if let (Some(cost), Some(again)) = (cost, &mut self.again) {
-            again.remembered.looks.now.insert(key, cost);
+        value
+    }
+
+    /// Keeps what the items of a module came to.
+    pub(super) fn remember(&mut self, items: Items) {
+        if let Some(again) = &mut self.again {
+            again.remembered.modules.now.insert(items.of, items.now.into());
         }
     }
 

@@ -38,18 +38,31 @@ impl<'a> Evaluator<'a> {
         if let Some(key) = key {
             self.by_args.insert((module, key), id);
         }
+        let mut items = self.items_before(id);
         for number in checked.map(|module| module.order.as_slice()).unwrap_or_default() {
             let Some(item) = checked.and_then(|module| module.items.get(*number as usize)) else { continue };
             let name = checked.and_then(|module| module.names.get(*number as usize)).cloned().unwrap_or_default();
-            let value = self.evaluate_item(id, *number, item, &name);
+            let value = match &mut items {
+                Some(items) => self.evaluate_item_again(id, (*number, item, &name), items),
+                None => self.evaluate_item(id, *number, item, &name),
+            };
             if let Some(place) = self.instances.get_mut(id.0).and_then(|i| i.values.get_mut(*number as usize)) {
                 *place = Some(value);
             }
         }
+        if let Some(items) = items {
+            self.remember(items);
+        }
         id
     }
 
-    fn evaluate_item(&mut self, instance: InstanceId, number: u32, item: &'a Item, name: &Arc<str>) -> Known {
+    pub(super) fn evaluate_item(
+        &mut self,
+        instance: InstanceId,
+        number: u32,
+        item: &'a Item,
+        name: &Arc<str>,
+    ) -> Known {
         match item {
             Item::Import { module, args } => {
                 self.import(instance, number, *module, args);
@@ -64,7 +77,7 @@ impl<'a> Evaluator<'a> {
                 self.secret(instance, name, (*origin, value), version.as_ref())
             }
             Item::Fn { .. } | Item::Record { .. } | Item::Enum { .. } | Item::Recipe { .. } => {
-                self.look_at_again(instance, number, item);
+                self.look_at(instance, item);
                 Ok(Value::None)
             }
             Item::Step { .. } | Item::Source(_) | Item::Artifact(_) => Ok(Value::None),
@@ -73,7 +86,7 @@ impl<'a> Evaluator<'a> {
 
     /// Looks at what only runs where it is used, with everything unknown that a use would say: what is constant in
     /// it is right or wrong without any use.
-    pub(super) fn look_at(&mut self, instance: InstanceId, item: &'a Item) {
+    fn look_at(&mut self, instance: InstanceId, item: &'a Item) {
         let module = self.instances.get(instance.0).map(|i| i.module).unwrap_or_default();
         // The standard library was tested before anyone uses it.
         if self.modules.all.get(module.0 as usize).is_none_or(|module| module.is_std) {

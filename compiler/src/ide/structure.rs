@@ -29,5 +29,5 @@ use crate::syntax::Tree;
 
 /// The tree of a module, where there is one.
 fn tree(analysis: &Analysis, path: &str) -> Option<Arc<Tree>> {
-    analysis.text(path).map(|text| Arc::new(crate::parse::parse(text, crate::span::ModuleId::default()).tree))
+    analysis.syntax(path).cloned()
 }

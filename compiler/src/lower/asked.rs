@@ -7,6 +7,7 @@ use imgc_plan::{DirRef, FileRef};
 
 use crate::evaluate::Evaluated;
 use crate::modules::Modules;
+use crate::span::ModuleId;
 use crate::world::{World, WorldError};
 
 /// What the world said about paths.
@@ -31,13 +32,13 @@ impl<'a> Inputs<'a> {
     }
 
     /// All that the compilation asked.
-    pub(super) fn asked(self, modules: &Modules, evaluated: &Evaluated) -> Asked {
+    pub(super) fn asked(self, modules: &Modules, applied: ModuleId, evaluated: &Evaluated) -> Asked {
         let params = evaluated
             .params
             .iter()
             .map(|(name, given)| (name.clone(), Param { value: given.value.shown(), origin: given.origin.clone() }));
         Asked {
-            modules: modules.digests.clone(),
+            modules: modules.digests(applied),
             files: self.files.into_values().filter_map(Result::ok).collect(),
             dirs: self.dirs.into_values().filter_map(Result::ok).collect(),
             params: params.collect(),

@@ -88,7 +88,7 @@ fn share(items: &mut [Arc<ast::Item>], before: &[Arc<ast::Item>]) {
 }
 
 /// Files of the last compilation, and of the one that runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Files {
     before: HashMap<Arc<str>, File>,
     now: HashMap<Arc<str>, File>,
