@@ -1,9 +1,11 @@
 //! Random edits of programs: what was kept never shows.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use imgc_compiler::analysis::{Analysis, Memo};
 use imgc_compiler::{ModuleId, Severity, parse};
@@ -13,9 +15,17 @@ use crate::random::Random;
 use crate::workspace;
 use crate::world::Texts;
 
-/// How many edits without `IMGC_EDITS`, and for how long at most.
-const SHARE: usize = 1_000;
-const TIME: Duration = Duration::from_secs(25);
+/// How many edits without `IMGC_EDITS`.
+const EDITS: usize = 10_000;
+
+/// How many of them in one package, one after the other.
+const RUN: usize = 50;
+
+/// After how many edits plans are compared as well.
+const PLANS: usize = 10;
+
+/// The module that is planned.
+const MAIN: &str = "main.imgc";
 
 /// Texts that edits put in.
 const SNIPPETS: [&str; 26] = [
@@ -155,56 +165,115 @@ fn texts(world: &Texts) -> String {
     modules.map(|(path, text)| format!("--- {path}\n{text}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Several edits one after the other in one package; a text is put back when it has been edited a few times, so that
-/// most of what is analysed has few errors.
-fn run(name: &str, files: &BTreeMap<String, String>, random: &mut Random, edits: usize) {
-    let mut world = Texts::new(files.clone());
-    let (memo, modules) = (Memo::default(), world.modules());
-    memo.analyse(&world, &modules, &never).unwrap();
-    let mut good: BTreeMap<String, Arc<str>> = world.files.clone();
-    for edit in 0..edits {
-        let path = &modules[random.below(modules.len())];
-        let other = &modules[random.below(modules.len())];
-        let text = match random.below(6) {
-            0 => files[path].clone(),
-            _ => edited(&world.files[path], &world.files[other], random),
-        };
-        world.files.insert(path.clone(), Arc::from(text));
-        let kept = memo.analyse(&world, &modules, &never).unwrap();
-        let scratch = from_scratch(&world, &modules, &mut good, path);
-        assert_same(&kept, &scratch, &format!("{name}, edit {edit} of {path}"), &world);
+/// How often each thing was compared.
+#[derive(Default)]
+struct Compared {
+    edits: usize,
+    /// With an analysis for which the standard library was checked anew as well.
+    whole: usize,
+    /// There was one.
+    plans: usize,
+}
+
+/// One package that is edited.
+struct Edited<'f> {
+    name: &'f str,
+    files: &'f BTreeMap<String, String>,
+    world: Texts,
+    modules: Vec<String>,
+    memo: Memo,
+    /// The last good version of each file.
+    good: BTreeMap<String, Arc<str>>,
+}
+
+impl<'f> Edited<'f> {
+    fn new(name: &'f str, files: &'f BTreeMap<String, String>) -> Self {
+        let world = Texts::new(files.clone());
+        let (memo, modules, good) = (library().clone(), world.modules(), world.files.clone());
+        memo.analyse(&world, &modules, &never).unwrap();
+        Self { name, files, world, modules, memo, good }
+    }
+
+    /// Several edits one after the other; a text is put back when it has been edited a few times, so that most of what is
+    /// analysed has few errors.
+    fn run(&mut self, random: &mut Random, edits: usize, compared: &mut Compared) {
+        for edit in 1..=edits {
+            let path = self.modules[random.below(self.modules.len())].clone();
+            let other = &self.modules[random.below(self.modules.len())];
+            let text = match random.below(6) {
+                0 => self.files[&path].clone(),
+                _ => edited(&self.world.files[&path], &self.world.files[other], random),
+            };
+            self.world.files.insert(path.clone(), Arc::from(text));
+            let what = format!("{}, edit {edit} of {path}", self.name);
+            let kept = self.memo.analyse(&self.world, &self.modules, &never).unwrap();
+            self.see_good(&path);
+            assert_same(&kept, &self.from_scratch(library().clone()), &what, &self.world);
+            compared.edits += 1;
+            if edit == edits {
+                assert_same(&kept, &self.from_scratch(Memo::default()), &what, &self.world);
+                compared.whole += 1;
+            }
+            if edit % PLANS == 0 {
+                let (known, scratch) = (kept.plan(&self.world, MAIN), imgc_compiler::plan(&self.world, MAIN).plan);
+                assert!(known == scratch, "{what}: another plan\n{}", texts(&self.world));
+                compared.plans += usize::from(scratch.is_some());
+            }
+        }
+    }
+
+    fn see_good(&mut self, path: &str) {
+        let text = &self.world.files[path];
+        let parsed = parse::parse(text, ModuleId::default());
+        if parsed.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error) {
+            self.good.insert(path.to_owned(), text.clone());
+        }
+    }
+
+    /// What is known of the package by one who has read nothing of it but the last good version of each broken file.
+    fn from_scratch(&self, memo: Memo) -> Analysis {
+        if self.good != self.world.files {
+            let before = Texts { files: self.good.clone(), ..Texts::default() };
+            let asked = Cell::new(0);
+            // Asked once before the files are read, and then after.
+            let is_read = || asked.replace(asked.get() + 1) > 0;
+            assert!(memo.analyse(&before, &self.modules, &is_read).is_err());
+        }
+        memo.analyse(&self.world, &self.modules, &never).unwrap()
     }
 }
 
-/// What is known of a package by one who has seen nothing of it but the last good version of each broken file.
-fn from_scratch(world: &Texts, modules: &[String], good: &mut BTreeMap<String, Arc<str>>, edited: &str) -> Analysis {
-    let memo = Memo::default();
-    let text = &world.files[edited];
-    let broken = parse::parse(text, ModuleId::default()).diagnostics.iter().any(|d| d.severity == Severity::Error);
-    if !broken {
-        good.insert(edited.to_owned(), text.clone());
-    }
-    if *good != world.files {
-        let before = Texts { files: good.clone(), ..Texts::default() };
-        memo.analyse(&before, modules, &never).unwrap();
-    }
-    memo.analyse(world, modules, &never).unwrap()
+/// What is known by one who has seen the standard library alone. To check that anew takes longer than all else.
+fn library() -> &'static Memo {
+    static LIBRARY: OnceLock<Memo> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let memo = Memo::default();
+        memo.analyse(&Texts::default(), &[], &never).unwrap();
+        memo
+    })
+}
+
+/// A number of the environment.
+fn number<T: FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
 fn random_edits() {
-    let wanted = std::env::var("IMGC_EDITS").ok().and_then(|edits| edits.parse().ok());
-    let (edits, packages) = (wanted.unwrap_or(SHARE), packages());
-    let seed = std::env::var("IMGC_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(6);
-    let (mut random, begin, mut done) = (Random(seed), Instant::now(), 0);
-    while done < edits && (wanted.is_some() || begin.elapsed() < TIME) {
+    let (packages, begin) = (packages(), Instant::now());
+    let (edits, seed) = (number("IMGC_EDITS").unwrap_or(EDITS), number("IMGC_SEED").unwrap_or(6));
+    let (mut random, mut compared) = (Random(seed), Compared::default());
+    while compared.edits < edits {
         let (name, files) = &packages[random.below(packages.len())];
-        let some = 25.min(edits - done);
-        run(name, files, &mut random, some);
-        done += some;
+        Edited::new(name, files).run(&mut random, RUN.min(edits - compared.edits), &mut compared);
     }
-    println!("{done} random edits in {} packages, seed {seed}, in {:?}", packages.len(), begin.elapsed());
-    assert!(done >= 50, "only {done} edits in {TIME:?}");
+    let Compared { edits, whole, plans } = compared;
+    println!(
+        "{edits} edits in {} packages, seed {seed}, {:?}: {plans} plans, {whole} whole",
+        packages.len(),
+        begin.elapsed()
+    );
+    assert!(plans * PLANS * 10 > edits, "only {plans} plans after {edits} edits");
 }
 
 #[test]
@@ -216,7 +285,7 @@ fn what_was_cancelled_leaves_nothing_wrong() {
         let path = workspace::path(round % 2);
         let text = world.files[&path].replacen("1024", &format!("{}", 1025 + round), 1) + "let extra = 1\n";
         world.files.insert(path.clone(), Arc::from(text));
-        let asked = std::cell::Cell::new(0);
+        let asked = Cell::new(0);
         let stop = || {
             asked.set(asked.get() + 1);
             asked.get() > round * 3
