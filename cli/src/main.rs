@@ -29,6 +29,10 @@ use crate::args::Cli;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Style, Terminal, paint};
 
+/// Plans and programs are many small things, most of them freed soon after by the thread that made them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // The keepers of steps and of virtual machines are this same program; they must not do anything else first.
     match std::env::args_os().nth(1) {

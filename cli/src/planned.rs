@@ -59,8 +59,10 @@ impl Planned {
             forecast.nodes.iter().map(|node| (node.node, &node.standing)).collect();
         let mut counts: BTreeMap<String, Count> = BTreeMap::new();
         let mut add = |name: &str, nodes: &[NodeId]| {
-            for standing in nodes.iter().filter_map(|node| standings.get(node)) {
-                counts.entry(name.to_owned()).or_default().add(standing);
+            let mut known = nodes.iter().filter_map(|node| standings.get(node)).peekable();
+            if known.peek().is_some() {
+                let count = counts.entry(name.to_owned()).or_default();
+                known.for_each(|standing| count.add(standing));
             }
         };
         for image in &plan.images {
