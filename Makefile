@@ -32,9 +32,10 @@ test: toolchain
 fuzz: toolchain
 	cargo run --quiet --locked -p imgc-fuzz -- $(FUZZ_SECONDS) $(FUZZ_SEED)
 
-## What takes too long for every run: a guest under emulation, edited and resumed.
+## What takes too long for every run: ten thousand edits of programs; a guest under emulation, edited and resumed.
 test-long: toolchain
 	@scripts/setup.sh test
+	IMGC_EDITS=10000 cargo test --release --locked -p imgc-compiler --test incremental random_edits -- --nocapture
 	cargo test --locked -p imgc --test qemu -- --ignored --nocapture
 
 ## Format, lints, documentation: warnings are errors.
