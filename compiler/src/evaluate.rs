@@ -127,8 +127,24 @@ pub(crate) struct StepData {
     pub(crate) revision: u32,
     pub(crate) address: String,
     pub(crate) label: String,
-    pub(crate) args: Fields,
+    /// What the program says.
+    pub(crate) given: Fields,
+    /// Of all fields that may be left out; shared by all steps of a kind.
+    pub(crate) defaults: Arc<Fields>,
     pub(crate) at: Location,
+}
+
+impl StepData {
+    /// The value of a field.
+    pub(crate) fn arg(&self, name: &str) -> Option<&Value> {
+        self.given.get(name).or_else(|| self.defaults.get(name))
+    }
+
+    /// All fields.
+    pub(crate) fn args(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
+        let rest = self.defaults.iter().filter(|(name, _)| !self.given.contains_key(*name));
+        self.given.iter().chain(rest)
+    }
 }
 
 /// A test: its steps are an image that continues the one under test.
@@ -273,7 +289,8 @@ fn run<'a>(
     let again = again.filter(|_| !again::gives_arguments(program));
     let (evaluator, id) = pass(program, modules, world, (purpose, applied), again, Prefixes::new());
     // Only a plan has addresses.
-    match evaluator.shorter_names(id).filter(|_| purpose == Purpose::Plan) {
+    let shorter = if purpose == Purpose::Plan { evaluator.shorter_names(id) } else { None };
+    match shorter {
         Some(prefixes) => pass(program, modules, world, (purpose, applied), None, prefixes).0.result,
         None => evaluator.result,
     }

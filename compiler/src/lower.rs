@@ -149,7 +149,8 @@ fn needs(evaluated: &Evaluated, node: NodeRef) -> Vec<NodeRef> {
                     Base::Source(source) => source.args.values().for_each(|value| value.nodes(&mut found)),
                 }
                 image.machine.values().for_each(|value| value.nodes(&mut found));
-                image.steps.iter().flat_map(|step| step.args.values()).for_each(|value| value.nodes(&mut found));
+                // Defaults are constants of the standard library.
+                image.steps.iter().flat_map(|step| step.given.values()).for_each(|value| value.nodes(&mut found));
             }
         }
         NodeRef::Artifact(id) => {
@@ -203,8 +204,8 @@ impl Lowering<'_> {
         let backend = self.nodes.get(begin.source.index()).map(|node| node.backend.clone()).unwrap_or_default();
         let mut last = begin.last;
         for step in &image.steps {
-            let args = self.record(&step.args, step.at);
-            let network = matches!(step.args.get("network"), Some(Value::Bool(true)));
+            let args = self.record(step.args(), step.at);
+            let network = matches!(step.arg("network"), Some(Value::Bool(true)));
             let work = Step { on: last, source: begin.source, label: step.label.clone(), network };
             last = self.push(Node {
                 address: Address(step.address.clone()),
@@ -310,8 +311,8 @@ impl Lowering<'_> {
         self.artifacts.insert(id, node);
     }
 
-    fn record(&mut self, fields: &Fields, at: Location) -> Record {
-        fields.iter().map(|(name, value)| (name.clone(), self.value(value, at))).collect()
+    fn record<'v>(&mut self, fields: impl IntoIterator<Item = (&'v Arc<str>, &'v Value)>, at: Location) -> Record {
+        fields.into_iter().map(|(name, value)| (name.clone(), self.value(value, at))).collect()
     }
 
     /// A value as plans hold it. Files are read here, and what is wrong with them is reported.
@@ -333,9 +334,9 @@ impl Lowering<'_> {
                     |(key, value): (&Value, &Value)| (key.to_text().unwrap_or_default().into(), self.value(value, at));
                 Planned::Record(map.iter().map(entry).collect())
             }
-            Value::Record(fields) => Planned::Record(self.record(fields, at)),
+            Value::Record(fields) => Planned::Record(self.record(&**fields, at)),
             Value::Variant { name, payload } => {
-                Planned::Variant { name: name.to_string(), payload: self.record(payload, at) }
+                Planned::Variant { name: name.to_string(), payload: self.record(&**payload, at) }
             }
             Value::Script { shell, text } => Planned::Script { shell: shell.to_string(), text: text.to_string() },
             Value::Range(ends) => Planned::List(vec![self.value(&ends.0, at), self.value(&ends.1, at)]),

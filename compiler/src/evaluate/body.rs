@@ -43,8 +43,9 @@ impl Building {
 
     /// What a step is called before it is counted.
     fn address(&self, step: &str, label: Option<&str>) -> String {
-        let length = self.prefix.len() + step.len() + label.map_or(0, str::len) + self.keys.len();
-        let mut address = String::with_capacity(length + " / \"\"#00".len());
+        // With the signs between them and a number.
+        let length = self.prefix.len() + step.len() + label.map_or(0, str::len) + self.keys.len() + 8;
+        let mut address = String::with_capacity(length);
         for part in [self.prefix.as_str(), "/", step] {
             address.push_str(part);
         }
@@ -317,11 +318,7 @@ impl<'a> Evaluator<'a> {
         }
         let defaults = self.defaults_of(step)?;
         self.fields_hold(declared, &given, &defaults, step)?;
-        // One copy of the whole costs less than as many insertions.
-        let mut args = (*defaults).clone();
-        for (name, value, _) in given {
-            args.extend(fault.of(value).map(|value| (name.clone(), value)));
-        }
+        let given = given.into_iter().filter_map(|(name, value, _)| Some((name.clone(), fault.of(value)?))).collect();
         fault.end()?;
         let at = if self.is_std(step.at) { building.site } else { step.at };
         let mut address = building.address(&step.name, label.as_deref());
@@ -343,7 +340,8 @@ impl<'a> Evaluator<'a> {
             revision: *revision,
             address,
             label: label.unwrap_or_default(),
-            args,
+            given,
+            defaults,
             at,
         });
         Ok(())

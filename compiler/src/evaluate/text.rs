@@ -112,7 +112,9 @@ impl Text {
             Context::PowerBare { .. } => (Some("'"), Context::PowerSingle),
             other => (None, other),
         };
-        quote.into_iter().for_each(|quote| self.push(quote));
+        if let Some(quote) = quote {
+            self.push(quote);
+        }
         match value {
             Value::Secret(_) => return None,
             Value::Build(value) => {
@@ -122,7 +124,9 @@ impl Text {
             Value::Text(text) | Value::Script { text, .. } => self.push(&script::escape(context, text).ok()?),
             other => self.push(&script::escape(context, &other.to_text()?).ok()?),
         }
-        quote.into_iter().for_each(|quote| self.push(quote));
+        if let Some(quote) = quote {
+            self.push(quote);
+        }
         Some(())
     }
 
