@@ -137,8 +137,13 @@ impl Body<'_, '_> {
     }
 
     fn literal_pattern(&mut self, literal: &Ast, subject: &Type, covered: &mut Covered, whole: bool) -> Pat {
-        let typed = self.expr(literal, Some(Want { ty: subject, why: None }));
         let at = self.at(literal.span);
+        if matches!(subject.required(), Type::List(_) | Type::Set(_)) {
+            let written = self.source(literal.span);
+            self.report(say::pattern_mismatch(at, &written, subject));
+            return Pat::Rest;
+        }
+        let typed = self.expr(literal, Some(Want { ty: subject, why: None }));
         let Kind::Value(value) = typed.core.kind else {
             if !typed.ty.is_error() {
                 self.report(say::pattern_mismatch(at, say::THIS, subject));

@@ -16,10 +16,14 @@ impl Body<'_, '_> {
         match &expr.kind {
             ExprKind::Text(template) => {
                 let text = plain(template)?;
-                if is_list_of(asked, &text) {
-                    return Some(format!("[{}]", self.source(expr.span)));
+                // A text with blanks may be several words.
+                if is_list_of(asked, &|inner| takes_text(inner, &text)) {
+                    return (!text.contains(' ')).then(|| format!("[{}]", self.source(expr.span)));
                 }
                 literal(&text.split(' ').collect::<String>(), asked)
+            }
+            ExprKind::Int(_) if is_list_of(asked, &|inner| matches!(inner, Type::Int | Type::Port)) => {
+                Some(format!("[{}]", self.source(expr.span)))
             }
             ExprKind::Int(_) | ExprKind::Size(_) | ExprKind::Duration(_) | ExprKind::Bool(_) => {
                 let text = self.source(expr.span);
@@ -67,10 +71,10 @@ fn literal(text: &str, of: &Type) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-fn is_list_of(ty: &Type, text: &str) -> bool {
+fn is_list_of(ty: &Type, fits: &dyn Fn(&Type) -> bool) -> bool {
     match ty {
-        Type::List(inner) | Type::Set(inner) => takes_text(inner, text),
-        Type::Optional(inner) => is_list_of(inner, text),
+        Type::List(inner) | Type::Set(inner) => fits(inner),
+        Type::Optional(inner) => is_list_of(inner, fits),
         _ => false,
     }
 }

@@ -107,6 +107,9 @@ fn elsewhere(name: &str) -> Option<&'static str> {
         | "endswith" | "contains" | "keys" | "values" | "sort" | "reverse" => {
             "functions of a value stand behind it: `xs.len`, `text.upper`, `xs.join(\", \")`"
         }
+        "linux" | "windows" | "macos" | "freebsd" => {
+            "a platform is written with its architecture: `linux/amd64`, and as a pattern `linux/*`"
+        }
         "not" => "write `!` before a condition",
         "range" => "a range is written `1..=3`, both ends included",
         "coalesce" | "try" => "a default for what may be missing is given by `??`",

@@ -90,6 +90,12 @@ fn mismatch_help(expected: &Type, found: &Type) -> Option<String> {
         }
         (Type::Mode, Type::String) => "write it in octal, without quotes: `0o644`".to_owned(),
         (Type::Mode, Type::Int) => "write it in octal: `0o644`".to_owned(),
+        (Type::Union(members), Type::String) if members.contains(&Type::File) && members.contains(&Type::Dir) => {
+            "name it with `file(\"./…\")` or `dir(\"./…\")`".to_owned()
+        }
+        (Type::Platform(wanted), Type::Platform(found)) if found.holds(wanted) => {
+            format!("it may be another platform: give it the type `{wanted}`")
+        }
         (Type::File, Type::String) => "name the file with `file(\"./…\")`".to_owned(),
         (Type::Dir, Type::String) => "name the directory with `dir(\"./…\")`".to_owned(),
         (Type::Script(_), Type::String) => {

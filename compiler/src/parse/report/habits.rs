@@ -55,7 +55,10 @@ pub(super) fn item(text: &str, behind: bool) -> Habit {
                 Some("choose another name"),
             );
         }
-        return say(format!("`{first}` begins an item, and a name stands after it on its line"), None);
+        let quoted = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).filter(|name| is_word(name));
+        let help = quoted.map(|name| format!("the name of an item has no quotes: `{first} {name} …`"));
+        let message = format!("`{first}` begins an item, and a name stands after it on its line");
+        return say(message, help.as_deref());
     }
     if first == "#" || text.starts_with("/*") {
         let what = if first == "#" { "`#` begins no comment" } else { "there are no block comments" };
