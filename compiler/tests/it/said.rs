@@ -243,8 +243,15 @@ pub(crate) fn assert_all_spoke(heard: &Heard) {
     let mut constructors = BTreeSet::new();
     for path in files(&root.join("diagnostic"), &|_| true) {
         let text = std::fs::read_to_string(path).unwrap();
-        let named = text.split("#[track_caller]\npub(crate) fn ").skip(1);
-        constructors.extend(named.map(|rest| rest.split(['(', '<']).next().unwrap().to_owned()));
+        let mut before = "";
+        for part in text.split("pub(crate) fn ") {
+            let (name, signature) = (part.split(['(', '<']).next().unwrap(), part.split('{').next().unwrap());
+            if !before.is_empty() && signature.contains("-> Diagnostic") {
+                assert!(before.ends_with("#[track_caller]\n"), "{name} does not tell who calls it: #[track_caller]");
+                constructors.insert(name.to_owned());
+            }
+            before = part;
+        }
     }
     assert!(constructors.len() > 140, "only {} constructors are found in the sources", constructors.len());
     let (mut places, mut silent) = (0, Vec::new());

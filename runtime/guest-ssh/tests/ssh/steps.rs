@@ -125,8 +125,8 @@ const CUT: &str = "p=$PPID; while [ \"$(cat /proc/$p/comm)\" != sshd ]; do p=$(c
 
 /// A step as plans have it.
 fn node(disconnect: &str) -> Node {
-    let args = [("script", CUT), ("disconnect", disconnect)]
-        .map(|(name, text)| (name.into(), Value::Text(text.to_owned())));
+    let args =
+        [("script", CUT), ("disconnect", disconnect)].map(|(name, text)| (name.into(), Value::Text(text.to_owned())));
     Node {
         address: Address("web/sh \"cut\"".to_owned()),
         span: None,
