@@ -7,7 +7,7 @@ use std::path::Path;
 use imgc_guest::seed::{Seed, SeedLogin};
 
 /// Every field of the library's record with a value that is not its default, and texts that ask for quoting.
-pub(crate) const PROGRAM: &str = r##"
+pub(crate) const PROGRAM: &str = r#"
 let config: cloud_init.CloudConfig = {
   hostname = "web-1"
   timezone = "Europe/Vienna"
@@ -39,10 +39,10 @@ image seeds {
 }
 
 output o = seeds
-"##;
+"#;
 
 /// The control is a mode that no schema knows.
-pub(crate) const SCHEMA: &str = r##"
+pub(crate) const SCHEMA: &str = r#"
 set -eu
 takes() { cloud-init schema --config-file "$1" >/tmp/said 2>&1 && grep -q '^Valid cloud-config' /tmp/said; }
 cd /var/lib/cloud/seed/nocloud
@@ -77,7 +77,7 @@ for path in ["user-data", *glob.glob("/srv/seed/*")]:
     unknown = set(read(path)) - known
     assert not unknown, (path, unknown)
 END
-"##;
+"#;
 
 /// Writes what the runtime puts on the disc of a seed: what it says to cloud-init beside the user's own data.
 pub(crate) fn write(folder: &Path) {
