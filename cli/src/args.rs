@@ -416,6 +416,34 @@ pub(crate) enum CacheCommand {
     Gc(CacheGcArgs),
     /// Reads everything again and puts aside what is damaged
     Verify(FormatArg),
+    /// Writes layers and artifacts into a directory, for the store of another machine; again, only what changed
+    Export(CacheExportArgs),
+    /// Takes layers and artifacts from a directory that `cache export` made, after checking each byte
+    Import(CacheImportArgs),
+}
+
+/// Arguments of `cache export`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["what", "all"])))]
+pub(crate) struct CacheExportArgs {
+    /// The directory: one of an earlier export, an empty one, or none yet
+    pub(crate) dir: PathBuf,
+    /// Addresses, as `cache ls` shows them, or fingerprints; each with the steps below it
+    pub(crate) what: Vec<String>,
+    /// Everything
+    #[arg(long, conflicts_with = "what")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
+}
+
+/// Arguments of `cache import`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheImportArgs {
+    /// The directory
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) format: FormatArg,
 }
 
 /// Arguments of `cache gc`.

@@ -12,6 +12,7 @@
 )]
 
 mod bed;
+mod carrying;
 mod clocks;
 mod disks;
 mod flips;

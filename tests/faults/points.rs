@@ -22,10 +22,16 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a collection", before: build, command: &["cache", "gc", "--budget", "0"] },
     Scenario { name: "a damaged object", before: damage, command: &["cache", "verify"] },
     Scenario { name: "a clean-up", before: die, command: &["clean"] },
+    Scenario { name: "an export", before: build_without_depot, command: &["cache", "export", "../depot", "--all"] },
 ];
 
 fn build(bed: &Bed) {
     bed.apply();
+}
+
+fn build_without_depot(bed: &Bed) {
+    bed.apply();
+    crate::bed::remove(&bed.path("depot"));
 }
 
 /// Leaves what a run leaves that was killed in the middle of a step.

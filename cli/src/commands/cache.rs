@@ -1,5 +1,7 @@
 //! `imgc cache`: looks after the store.
 
+mod carry;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub(crate) fn run(command: &CacheCommand, cx: &Context) -> Outcome {
         CacheCommand::Ls(format) => list(&store, format.format, &cx.terminal),
         CacheCommand::Rm(args) => remove(&store, args, &places, &cx.terminal),
         CacheCommand::Gc(args) => collect(&store, args, &places, cx),
+        CacheCommand::Export(args) => carry::export(&store, args, &cx.terminal),
+        CacheCommand::Import(args) => carry::import(&store, args, &cx.terminal),
         CacheCommand::Verify(format) => verify(&store, format.format, &cx.terminal),
     }
 }

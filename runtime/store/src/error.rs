@@ -73,6 +73,22 @@ pub enum StoreError {
         /// What the file says.
         found: String,
     },
+    /// A directory that holds something else than exported layers, or nothing.
+    #[error("{} holds no exported layers", root.display())]
+    DepotForeign {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// Layers in a form of another imgc; nothing was changed.
+    #[error("the layers in {} were exported in format {found}, this imgc knows {known}", root.display())]
+    DepotVersion {
+        /// The directory.
+        root: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The one this imgc knows.
+        known: u32,
+    },
     /// The index refuses.
     #[error("cannot {action} in the index of the cache {}", root.display())]
     Index {
@@ -171,6 +187,12 @@ impl StoreError {
             Self::NotWritable { root, .. } => Some(format!("make {} writable for you, or {elsewhere}", root.display())),
             Self::Newer { .. } => Some(format!("use the newer imgc, or {elsewhere}")),
             Self::Foreign { .. } => Some(elsewhere.to_owned()),
+            Self::DepotForeign { .. } => {
+                Some("name a directory that `imgc cache export` made, or to export an empty one".to_owned())
+            }
+            Self::DepotVersion { .. } => {
+                Some("use the imgc that exported them, or export again into an empty directory".to_owned())
+            }
             Self::InUse { .. } => Some("wait until it has ended and try again".to_owned()),
             Self::Mounted { path } => Some(format!("unmount what is below {} and try again", path.display())),
             Self::Io { .. }

@@ -12,8 +12,9 @@
 //! scratch/  locks/  quarantine/
 //! ```
 
-mod chunks;
+mod carry;
 mod collect;
+mod depot;
 mod error;
 pub mod fault;
 mod filesystem;
@@ -35,8 +36,9 @@ mod store;
 pub mod tree;
 mod verify;
 
-pub use chunks::Pushed;
+pub use carry::{Exported, Imported};
 pub use collect::{Removed, Selection, Trimmed, Usage, default_budget};
+pub use depot::{Depot, Pushed};
 pub use error::{Note, StoreError};
 pub use filesystem::FileSystem;
 pub use index::{IndexEntry, Payload};

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::index::{IndexEntry, Payload};
 use crate::object::Hashed;
 
-const SIDECAR_VERSION: u32 = 1;
+pub(crate) const SIDECAR_VERSION: u32 = 1;
 
 /// How many hexadecimal digits of a digest a sidecar carries of itself: it is to find accidents.
 const CHECK_DIGITS: usize = 16;

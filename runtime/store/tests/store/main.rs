@@ -7,8 +7,8 @@
     reason = "a helper of tests that fails is a failing test"
 )]
 
-mod chunks;
 mod collect;
+mod depots;
 mod index;
 mod layers;
 mod manifests;
