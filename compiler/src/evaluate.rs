@@ -139,12 +139,6 @@ impl StepData {
     pub(crate) fn arg(&self, name: &str) -> Option<&Value> {
         self.given.get(name).or_else(|| self.defaults.get(name))
     }
-
-    /// All fields.
-    pub(crate) fn args(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
-        let rest = self.defaults.iter().filter(|(name, _)| !self.given.contains_key(*name));
-        self.given.iter().chain(rest)
-    }
 }
 
 /// A test: its steps are an image that continues the one under test.

@@ -19,7 +19,7 @@ use petgraph::visit::DfsPostOrder;
 
 use crate::core::{Item, Program, Signature};
 use crate::diagnostic::{Diagnostic, evaluate as say};
-use crate::evaluate::{self, ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, Value};
+use crate::evaluate::{self, ArtifactId, Base, Evaluated, Fields, ImageId, NodeRef, SourceValue, StepData, Value};
 use crate::modules::Modules;
 use crate::span::{Location, ModuleId};
 use crate::types::{FormatIndex, ItemId, Type, WRAPPING};
@@ -43,6 +43,8 @@ struct Lowering<'a> {
     images: Vec<Image>,
     tests: Vec<Test>,
     built: HashMap<ImageId, Built>,
+    /// What steps of a kind leave out, by what evaluation holds of it.
+    defaults: HashMap<*const Fields, Record>,
     artifacts: HashMap<ArtifactId, NodeId>,
     /// Of artifacts, by the output or `let` that holds them.
     addresses: BTreeMap<ArtifactId, String>,
@@ -66,6 +68,7 @@ pub(crate) fn lower(
         images: Vec::new(),
         tests: Vec::new(),
         built: HashMap::new(),
+        defaults: HashMap::new(),
         artifacts: HashMap::new(),
         addresses: names::artifacts(evaluated),
         diagnostics: Vec::new(),
@@ -204,7 +207,7 @@ impl Lowering<'_> {
         let backend = self.nodes.get(begin.source.index()).map(|node| node.backend.clone()).unwrap_or_default();
         let mut last = begin.last;
         for step in &image.steps {
-            let args = self.record(step.args(), step.at);
+            let args = self.args(step);
             let network = matches!(step.arg("network"), Some(Value::Bool(true)));
             let work = Step { on: last, source: begin.source, label: step.label.clone(), network };
             last = self.push(Node {
@@ -311,8 +314,23 @@ impl Lowering<'_> {
         self.artifacts.insert(id, node);
     }
 
-    fn record<'v>(&mut self, fields: impl IntoIterator<Item = (&'v Arc<str>, &'v Value)>, at: Location) -> Record {
-        fields.into_iter().map(|(name, value)| (name.clone(), self.value(value, at))).collect()
+    /// All fields of a step. Those that it leaves out are the same in each step of its kind: a copy costs less than to make
+    /// them again.
+    fn args(&mut self, step: &StepData) -> Record {
+        let known = self.defaults.get(&Arc::as_ptr(&step.defaults)).cloned();
+        let mut args = known.unwrap_or_else(|| {
+            let made = self.record(&step.defaults, step.at);
+            self.defaults.insert(Arc::as_ptr(&step.defaults), made.clone());
+            made
+        });
+        for (name, value) in &step.given {
+            args.insert(name.clone(), self.value(value, step.at));
+        }
+        args
+    }
+
+    fn record(&mut self, fields: &Fields, at: Location) -> Record {
+        fields.iter().map(|(name, value)| (name.clone(), self.value(value, at))).collect()
     }
 
     /// A value as plans hold it. Files are read here, and what is wrong with them is reported.
@@ -334,9 +352,9 @@ impl Lowering<'_> {
                     |(key, value): (&Value, &Value)| (key.to_text().unwrap_or_default().into(), self.value(value, at));
                 Planned::Record(map.iter().map(entry).collect())
             }
-            Value::Record(fields) => Planned::Record(self.record(&**fields, at)),
+            Value::Record(fields) => Planned::Record(self.record(fields, at)),
             Value::Variant { name, payload } => {
-                Planned::Variant { name: name.to_string(), payload: self.record(&**payload, at) }
+                Planned::Variant { name: name.to_string(), payload: self.record(payload, at) }
             }
             Value::Script { shell, text } => Planned::Script { shell: shell.to_string(), text: text.to_string() },
             Value::Range(ends) => Planned::List(vec![self.value(&ends.0, at), self.value(&ends.1, at)]),
@@ -403,6 +421,9 @@ impl Lowering<'_> {
 
     /// The secrets that nodes name.
     fn secrets(&self) -> BTreeMap<String, Secret> {
+        if self.evaluated.secrets.is_empty() {
+            return BTreeMap::new();
+        }
         let mut named = Vec::new();
         self.nodes.iter().flat_map(Node::values).for_each(|value| value.secrets(&mut named));
         let known = named.into_iter().filter_map(|name| {
