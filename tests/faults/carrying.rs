@@ -149,7 +149,7 @@ fn an_import_survives_death_at_every_point() {
     assert!(output.status.success());
     let text = fs::read_to_string(&trace).expect("trace");
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, name)| name).collect();
-    let distinct = BTreeSet::from_iter(names.iter().copied());
+    let distinct: BTreeSet<&str> = names.iter().copied().collect();
     for name in ["tree.staged", "tree.there", "object.there", "publish.synced", "index.committed"] {
         assert!(distinct.contains(name), "{name} is not passed: {distinct:?}");
     }
