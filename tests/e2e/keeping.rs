@@ -52,6 +52,9 @@ fn kept(who: Who) {
     }
     let dry = must(&mut bed.imgc(&["clean", "--dry-run"]));
     assert!(dry.contains(&name), "{dry}");
+    let listed = must(&mut bed.imgc(&["cache", "ls"]));
+    let line = listed.lines().find(|line| line.contains(&name)).unwrap_or_else(|| panic!("it is not listed: {listed}"));
+    assert!(line.contains("just now") && line.contains("cache rm"), "{line}");
     assert_eq!(String::from_utf8_lossy(&look().stdout), "one\nhalf\n", "a dry run takes nothing away");
     assert_eq!(trees(&bed), before + 1);
     must(&mut bed.imgc(&["clean"]));
@@ -70,6 +73,28 @@ fn a_failed_machine_is_kept_until_it_is_cleaned_as_root() {
 #[test]
 fn a_failed_machine_is_kept_until_it_is_cleaned_as_an_ordinary_user() {
     kept(Who::User);
+}
+
+#[test]
+fn a_kept_machine_is_removed_by_its_name_and_nothing_else_is() {
+    let bed = Bed::new(Who::Root);
+    let package = bed.package("p", &boxed(STEPS));
+    let path = package.to_str().expect("UTF-8");
+    run(&mut bed.imgc(&["apply", path]));
+    let before = trees(&bed);
+    let name = parked(&text(&run(&mut bed.imgc(&["apply", path, "--on-error", "keep"]))));
+    let list = || -> serde_json::Value {
+        serde_json::from_str(&must(&mut bed.imgc(&["cache", "ls", "--format", "json"]))).expect("JSON")
+    };
+    let listed = list();
+    assert_eq!(listed["parked"][0]["name"], name.as_str(), "{listed}");
+    assert!(listed["parked"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{listed}");
+    must(&mut bed.imgc(&["cache", "rm", &name]));
+    assert_eq!(list()["parked"], serde_json::json!([]));
+    assert_eq!(list()["entries"], listed["entries"]);
+    assert_eq!(trees(&bed), before, "its tree went");
+    assert_eq!(run(&mut bed.imgc(&["cache", "rm", &name])).status.code(), Some(1), "it is not there any more");
+    must(&mut bed.imgc(&["clean"]));
 }
 
 #[test]

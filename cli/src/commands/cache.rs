@@ -1,6 +1,7 @@
 //! `imgc cache`: looks after the store.
 
 mod carry;
+mod parked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,7 +31,7 @@ pub(crate) fn run(command: &CacheCommand, cx: &Context) -> Outcome {
     enter()?;
     let store = Arc::new(open_store(&places, &cx.terminal)?);
     match command {
-        CacheCommand::Ls(format) => list(&store, format.format, &cx.terminal),
+        CacheCommand::Ls(format) => list(&store, &places, format.format, &cx.terminal),
         CacheCommand::Rm(args) => remove(&store, args, &places, &cx.terminal),
         CacheCommand::Gc(args) => collect(&store, args, &places, cx),
         CacheCommand::Export(args) => carry::export(&store, args, &cx.terminal),
@@ -79,11 +80,12 @@ fn memory(store: &Arc<Store>) -> MemoryOfSteps {
     memory
 }
 
-fn list(store: &Arc<Store>, format: Format, terminal: &Terminal) -> Outcome {
+fn list(store: &Arc<Store>, places: &Places, format: Format, terminal: &Terminal) -> Outcome {
     let entries = store.all_entries().map_err(|error| store_failure(&error))?;
     let usage = store.usage().map_err(|error| store_failure(&error))?;
     let makers = makers(store)?;
     let memory = memory(store);
+    let kept_machines = parked::list(store, &entries, places);
     let of_step = |entry: &IndexEntry| memory.by_step.get(&entry.fingerprint).copied();
     if format == Format::Json {
         terminal.out(json!({
@@ -91,6 +93,9 @@ fn list(store: &Arc<Store>, format: Format, terminal: &Terminal) -> Outcome {
             "store": store.root(),
             "bytes": usage.bytes(),
             "memory": { "parts": memory.parts, "bytes": memory.bytes },
+            "parked": kept_machines.iter().map(|it| {
+                json!({ "name": it.name, "bytes": it.bytes, "since": it.since })
+            }).collect::<Vec<_>>(),
             "entries": entries.iter().map(|entry| json!({
                 "fingerprint": entry.fingerprint,
                 "bytes": entry.size,
@@ -129,6 +134,7 @@ fn list(store: &Arc<Store>, format: Format, terminal: &Terminal) -> Outcome {
             age(now, entry.used)
         ));
     }
+    say_parked(&kept_machines, now, terminal);
     let beside = match memory.parts {
         0 => String::new(),
         parts => format!(", and {} in {}", size(memory.bytes), count(parts, "memory part")),
@@ -138,6 +144,17 @@ fn list(store: &Arc<Store>, format: Format, terminal: &Terminal) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// One line each, with the way in and the way out.
+fn say_parked(kept: &[parked::Parked], now: i64, terminal: &Terminal) {
+    for it in kept {
+        let (name, taken, age) = (&it.name, size(it.bytes), age(now, it.since));
+        terminal.out(format_args!(
+            "kept machine {name}: {taken}, {age}; `imgc shell --parked {name} ADDRESS` enters it, `imgc cache rm {name}` \
+             removes it, as the next apply does"
+        ));
+    }
+}
+
 fn names(makers: &Makers, entry: &IndexEntry) -> String {
     let known = makers.get(&entry.fingerprint);
     let names: BTreeSet<&str> = known.into_iter().flatten().map(|(_, address)| address.as_str()).collect();
@@ -145,7 +162,16 @@ fn names(makers: &Makers, entry: &IndexEntry) -> String {
 }
 
 fn remove(store: &Arc<Store>, args: &CacheRmArgs, places: &Places, terminal: &Terminal) -> Outcome {
-    let selection = if args.all { Selection::All } else { Selection::Entries(named(store, &args.what)?) };
+    let mut what = Vec::new();
+    for name in &args.what {
+        // They are in no entry, so that no record speaks of them.
+        if parked::remove(store, name, places)? {
+            terminal.note(format_args!("the kept machine `{name}` is gone"));
+        } else {
+            what.push(name.clone());
+        }
+    }
+    let selection = if args.all { Selection::All } else { Selection::Entries(named(store, &what)?) };
     // A record says that nothing is to be done: after this there is, also where this is killed half-way.
     forget(&places.store.join("applied"))?;
     let removed = store.remove(&selection).map_err(|error| store_failure(&error))?;

@@ -70,7 +70,7 @@ pub(crate) fn replay(store: &Arc<Store>, places: &Places, terminal: &Terminal) -
 }
 
 /// The circumstances of a replay: no package, no output of steps.
-fn circumstances(places: &Places, cancel: &CancellationToken) -> imgc_backend::Cx {
+pub(crate) fn circumstances(places: &Places, cancel: &CancellationToken) -> imgc_backend::Cx {
     imgc_backend::Cx::plain(cancel.clone(), EventSink::new(|_| {}), places.store.clone())
 }
 

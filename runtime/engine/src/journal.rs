@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use imgc_backend::{Cx, Effect, Lasting, LayerId, Ledger, Mark, Settled};
+use imgc_backend::{Cx, Effect, Lasting, Layer, LayerId, Ledger, Mark, Settled};
 use imgc_plan::Digest;
 use imgc_store::{Process, fail_point};
 use serde::{Deserialize, Serialize};
@@ -182,8 +182,57 @@ pub fn dead_runs(runs: &Path) -> Vec<DeadRun> {
 /// What runs, dead or alive, keep in the store that no entry of the index may need: the trees of parked machines.
 pub fn parked(runs: &Path, backends: &Backends) -> Vec<Digest> {
     let open = directories(runs).into_iter().filter_map(|dir| read(&dir).ok().flatten()).flatten();
-    let layers = open.filter_map(|effect| backends.get(effect.backend.as_str())?.parked(&effect));
+    let layers = open.filter_map(|effect| parked_layer(&effect, backends));
     layers.flat_map(|layer| layer.chain).map(|LayerId(digest)| digest).collect()
+}
+
+/// What a machine whose step failed left at rest in the store, of a run that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedTree {
+    /// What `imgc shell --parked` finds it by.
+    pub token: String,
+    /// The highest layer of it; none where it is as empty as it began.
+    pub top: Option<Digest>,
+    /// When it was written down, or later: the last change of its journal.
+    pub since: SystemTime,
+}
+
+/// The parked trees of runs that ended, the oldest run first. Locks the runs only while it looks.
+pub fn parked_trees(runs: &Path, backends: &Backends) -> Vec<ParkedTree> {
+    let mut found = Vec::new();
+    for run in dead_runs(runs) {
+        let changed = fs::metadata(run.dir.join("journal")).and_then(|found| found.modified());
+        let since = changed.unwrap_or(UNIX_EPOCH);
+        for effect in run.open.iter().flatten() {
+            if let Some(layer) = parked_layer(effect, backends) {
+                let top = layer.chain.last().map(|LayerId(digest)| *digest);
+                found.push(ParkedTree { token: effect.token.clone(), top, since });
+            }
+        }
+    }
+    found
+}
+
+/// Takes one parked tree away; false where nothing is parked under that name.
+///
+/// # Errors
+/// As a sentence: what the backend says.
+pub async fn remove_parked(runs: &Path, backends: &Backends, token: &str, cx: &Cx) -> Result<bool, String> {
+    for run in dead_runs(runs) {
+        let is_it = |effect: &&Effect| effect.token == token && parked_layer(effect, backends).is_some();
+        let Some(effect) = run.open.iter().flatten().find(is_it) else { continue };
+        settle(effect, backends, cx).await?;
+        let path = run.dir.join("journal");
+        let settled = Entry::Settled { token: token.to_owned(), how: Settled::Destroyed };
+        let line = serde_json::to_string(&settled).map_err(|error| error.to_string())? + "\n";
+        let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
+        return written.map(|()| true).map_err(|error| format!("{}: {error}", path.display()));
+    }
+    Ok(false)
+}
+
+fn parked_layer(effect: &Effect, backends: &Backends) -> Option<Layer> {
+    backends.get(effect.backend.as_str())?.parked(effect)
 }
 
 /// Takes up what runs that died left open, holding their locks.
