@@ -104,3 +104,39 @@ fn kill_9_leaves_nothing_as_an_ordinary_user() {
 fn ctrl_c_twice_ends_with_code_5() {
     signals(Who::Root, "-INT", Some(5));
 }
+
+/// The step that runs comes to its end and is kept; the next one does not begin.
+#[test]
+fn ctrl_c_once_lets_the_step_end_and_keeps_it() {
+    let bed = Bed::new(Who::Root);
+    // Long enough for a loaded machine to see it and to interrupt in time.
+    let tag = format!("4.{}", std::process::id());
+    let two = "  sh \"two\" { script = \"/bin/busybox cat /one > /two\" }\n";
+    let program = format!(
+        "image box {{\n  from = rootfs.scratch()\n  copy \"shell\" {{ src = file(\"./busybox\"), dest = \"/bin/sh\", mode = 0o755 }}\n  \
+         copy \"tools\" {{ src = file(\"./busybox\"), dest = \"/bin/busybox\", mode = 0o755 }}\n  \
+         sh \"one\" {{ script = \"/bin/busybox sleep {tag}; echo 1 > /one\" }}\n{two}}}\n\
+         output archive = oci.archive(box)\n"
+    );
+    let package = bed.package("p", &program);
+    let path = package.to_str().expect("UTF-8");
+    let out = fs::File::create(bed.path("events")).expect("file");
+    let mut child =
+        bed.imgc(&["apply", path, "--format", "json"]).stdout(out).stderr(Stdio::null()).spawn().expect("imgc");
+    let pattern = format!("^/bin/busybox sleep {tag}$");
+    let sleeping = || run(Command::new("pgrep").args(["-f", &pattern])).status.success();
+    within(Duration::from_secs(120), "the step runs", || sleeping().then_some(()));
+    must(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    assert_eq!(child.wait().expect("wait").code(), Some(5));
+    let begun = |events: &str, step: &str| {
+        let of_step = format!("\"box/sh \\\"{step}\\\"\"");
+        events.lines().any(|line| line.contains("\"started\"") && line.contains(&of_step))
+    };
+    let first = fs::read_to_string(bed.path("events")).expect("events");
+    assert!(begun(&first, "one") && !begun(&first, "two"), "{first}");
+    within(Duration::from_secs(30), "no process or mount is left", || {
+        leftovers(&bed.path("cache")).is_empty().then_some(())
+    });
+    let again = bed.apply(&package, &["--format", "json"]);
+    assert!(!begun(&again, "one") && begun(&again, "two"), "what was done is kept: {again}");
+}
