@@ -73,23 +73,26 @@ pub(crate) async fn stopped(dir: &Path, from: u64) {
 /// What Linux says last before the firmware takes over.
 const RESTARTS: &str = "reboot: machine restart";
 
-/// Waits until a guest that restarted has been silent for so long that its firmware must have hung. One that never
-/// said on its console that it restarts may be silent for ever.
-pub(crate) async fn hung(dir: &Path, silence: Duration) {
+/// Waits until a guest that starts has been silent for so long that it must have hung where nothing of its system runs yet.
+/// One that never says on its console that it starts may be silent for ever.
+pub(crate) async fn hung(dir: &Path, from: u64, silence: Duration) {
     let mut since = (console_size(dir), tokio::time::Instant::now());
     loop {
         tokio::time::sleep(REPORT).await;
         let size = console_size(dir);
         if size != since.0 {
             since = (size, tokio::time::Instant::now());
-        } else if since.1.elapsed() > silence && restarts(&console(dir, size.saturating_sub(TAIL as u64))) {
+        } else if since.1.elapsed() > silence && starts(&console(dir, from)) {
             return;
         }
     }
 }
 
-fn restarts(console: &str) -> bool {
-    console.trim_end().ends_with(RESTARTS)
+/// Whether what the console says ends between a system that went down and the first program of the one that comes up.
+fn starts(console: &str) -> bool {
+    let last = console.rfind(RESTARTS).map_or(console, |at| console.get(at + RESTARTS.len()..).unwrap_or_default());
+    let restarted = last.len() < console.len() && last.trim().is_empty();
+    restarted || (last.contains("Linux version") && !last.contains("systemd"))
 }
 
 /// The last output of a step.
@@ -294,14 +297,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_guest_that_said_it_restarts_has_hung() {
+    async fn a_guest_that_stopped_while_it_started_has_hung() {
         let dir = tempfile::tempdir().unwrap();
-        let says = |text: &str| std::fs::write(dir.path().join(file::SERIAL), text).unwrap();
-        let hangs = || tokio::time::timeout(REPORT * 2, hung(dir.path(), Duration::ZERO));
-        says("[   70.556809] reboot: machine restart\r\n");
-        hangs().await.unwrap();
-        says("[   70.556809] reboot: machine restart\r\nBdsDxe: loading Boot0001\r\n");
-        hangs().await.unwrap_err();
+        std::fs::write(dir.path().join(file::SERIAL), "[   70.556809] reboot: machine restart\r\n").unwrap();
+        tokio::time::timeout(REPORT * 3, hung(dir.path(), 0, Duration::ZERO)).await.unwrap();
+        let down = "systemd-shutdown[1]: Rebooting.\r\n[   70.5] reboot: machine restart\r\n";
+        let kernel =
+            "Welcome to GRUB!\r\n[    0.0] Linux version 6.1\r\n[   28.1] virtio_blk virtio0: [vda] 4194304\r\n";
+        let system = "[   31.2] systemd[1]: Detected virtualization qemu.\r\n";
+        for (console, is_hung) in [
+            (down.to_owned(), true),
+            (format!("{down}BdsDxe: loading Boot0001\r\n"), false),
+            (format!("{down}{kernel}"), true),
+            (format!("{down}{kernel}{system}"), false),
+            ("BdsDxe: loading Boot0001\r\n".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(starts(&console), is_hung, "{console}");
+        }
     }
 
     #[test]

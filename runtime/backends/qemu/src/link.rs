@@ -19,9 +19,11 @@ use crate::ssh::{self, Access};
 
 /// How long a running agent may take to answer. Emulation on a busy host takes seconds for what takes none.
 const ANSWER: Duration = Duration::from_secs(60);
-/// What share of its time a restarted guest may say nothing before its firmware is taken to have hung: UEFI on emulated
-/// processors does that once in many restarts.
+/// What share of its time a guest may say nothing while it starts before it is taken to have hung. On emulated processors
+/// it does, once in many starts: the firmware, or the kernel in its first read of a disk.
 const SILENT: u64 = 4;
+/// But not less than this: a busy host is no fault of the guest.
+const SILENCE: Duration = Duration::from_secs(60);
 /// How long file systems may stay frozen before the agent thaws them by itself.
 const FROZEN: Duration = Duration::from_secs(120);
 
@@ -78,16 +80,16 @@ impl Link {
     async fn agent(&mut self, port: u16, waited: u64, cx: &Cx) -> Result<(), BackendError> {
         let bring = ssh::bring_agent(&self.access, &self.platform, &self.keys, port, cx);
         tokio::pin!(bring);
-        let mut was_reset = false;
+        let (mut was_reset, silence) = (false, SILENCE.max(Duration::from_secs(waited / SILENT)));
         loop {
             tokio::select! {
                 brought = &mut bring => return brought,
                 _ = self.qemu.kept.finished() => return Err(gone(&self.dir)),
                 () = failure::stopped(&self.dir, self.moment.from) => return Err(halted()),
-                () = failure::hung(&self.dir, Duration::from_secs(waited / SILENT)), if !was_reset => {
-                    // Its file systems are closed: nothing can be lost.
+                () = failure::hung(&self.dir, self.moment.from, silence), if !was_reset => {
+                    // Its file systems are closed, or not open yet: nothing can be lost.
                     was_reset = true;
-                    let text = "the guest's firmware hung when it restarted: it was reset".to_owned();
+                    let text = "the guest hung while it started, and was reset".to_owned();
                     cx.events.send(Event::Note { text });
                     self.qemu.run("system_reset", serde_json::json!({})).await?;
                 }
