@@ -9,6 +9,11 @@ use crate::client::Client;
 use crate::remote::{self, Running, Said};
 use crate::shell;
 
+/// How `sudo` begins whatever it says, and how shells begin what they say of it.
+const SUDO: &str = "sudo: ";
+/// A line that is longer is none of theirs.
+const LONGEST_COMPLAINT: usize = 4 << 10;
+
 /// The runner is polite for ten seconds, and is given as much again to finish.
 const STOPPING: Duration = Duration::from_secs(25);
 
@@ -44,8 +49,8 @@ impl Client {
         loop {
             let why = tokio::select! {
                 said = running.next() => match said? {
-                    Said::Output(_, bytes) if complaint.is_empty() && self.complains(&bytes, token) => {
-                        complaint = bytes;
+                    Said::Output(_, bytes) if self.complains(&complaint, &bytes, token) => {
+                        complaint.extend_from_slice(&bytes);
                         continue;
                     }
                     Said::Output(stream, bytes) => {
@@ -71,9 +76,15 @@ impl Client {
         }
     }
 
-    fn complains(&self, bytes: &[u8], token: &str) -> bool {
-        let sudo = || !self.is_root() && String::from_utf8_lossy(bytes).contains("sudo: ");
-        sudo() || bytes.starts_with(shell::complaint(token).as_bytes())
+    /// Whether output begins what `sudo` or our own shell says instead of starting a step, or goes on with that line: `sudo`
+    /// writes its name, the colon and the rest one by one.
+    fn complains(&self, so_far: &[u8], bytes: &[u8], token: &str) -> bool {
+        if !so_far.is_empty() {
+            return !so_far.ends_with(b"\n") && so_far.len() < LONGEST_COMPLAINT;
+        }
+        let begins = |whole: &str| bytes.starts_with(whole.as_bytes()) || whole.as_bytes().starts_with(bytes);
+        let sudo = || !self.is_root() && (begins(SUDO) || String::from_utf8_lossy(bytes).contains(SUDO));
+        !bytes.is_empty() && (sudo() || begins(&shell::complaint(token)))
     }
 
     /// How a step ended, or why it did not start.
@@ -83,7 +94,7 @@ impl Client {
         match text.strip_prefix(shell::complaint(token).trim_end()) {
             Some(message) => Err(BackendError::Program { message: message.trim().to_owned(), help: None }),
             // `sudo` ends with 1, and a shell that does not find it with 127; a step that talks of it with anything.
-            None if matches!(exit, Exit::Code(1 | 127)) && !text.is_empty() => Err(self.not_root(text)),
+            None if matches!(exit, Exit::Code(1 | 127)) && text.contains(SUDO) => Err(self.not_root(text)),
             None => {
                 output(Stream::Stderr, complaint);
                 Ok(exit)
