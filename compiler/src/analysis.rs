@@ -228,6 +228,18 @@ impl Analysis {
         driver::plan_of((&known.program, &known.modules), world, id).plan
     }
 
+    /// The items that were checked for this analysis and are not those of `before`: the path of each one's module, and its
+    /// place in that.
+    pub fn checked_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = (&'a str, usize)> {
+        let of = |known: &'a Known, id: &ModuleId| known.indexes.get(id.0 as usize).map(Vec::as_slice);
+        self.0.by_path.iter().flat_map(move |(path, id)| {
+            let then = before.0.by_path.get(path).and_then(|id| of(&before.0, id)).unwrap_or_default();
+            let now = of(&self.0, id).unwrap_or_default().iter().enumerate();
+            let is_new = move |n: usize, index| !then.get(n).is_some_and(|old| Arc::ptr_eq(old, index));
+            now.filter(move |(n, index)| is_new(*n, *index)).map(move |(n, _)| (&**path, n))
+        })
+    }
+
     /// Where a location is.
     pub fn place(&self, at: &Location) -> Place {
         self.0.modules.sources.place(at)

@@ -1,5 +1,6 @@
 //! A workspace of many modules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +36,7 @@ fn the_generated_workspace_has_no_errors() {
     for path in analysis.paths() {
         assert_eq!(analysis.diagnostics(path), [], "{path}");
     }
-    let mut world = world;
+    let (mut world, mut before) = (world, analysis);
     for (from, to) in [(workspace::IN_A_BODY, "echo other"), (workspace::SIGNATURE, workspace::OTHER_SIGNATURE)] {
         let path = if from == workspace::SIGNATURE { workspace::COMMON.to_owned() } else { workspace::path(3) };
         let text = world.files[&path].replacen(from, to, 1);
@@ -44,9 +45,17 @@ fn the_generated_workspace_has_no_errors() {
         let begin = Instant::now();
         let analysis = memo.analyse(&world, &entries, &never).unwrap();
         println!("again: {:?}", begin.elapsed());
+        let anew: Vec<(&str, usize)> = analysis.checked_since(&before).collect();
+        if from == workspace::IN_A_BODY {
+            assert!(matches!(*anew, [(path, _)] if path == workspace::path(3)), "a body is checked alone: {anew:?}");
+        } else {
+            let modules: BTreeSet<&str> = anew.iter().map(|(path, _)| *path).collect();
+            assert!(modules.len() > MODULES / 2, "what uses a signature is checked with it: {modules:?}");
+        }
         for path in analysis.paths() {
             assert_eq!(analysis.diagnostics(path), [], "{path}");
         }
+        before = analysis;
     }
     assert_eq!(world.hashed.get(), 0);
 }
