@@ -114,6 +114,9 @@ pub(crate) fn firmware(machine: &Machine, platform: &Platform) -> Result<Option<
         Firmware::Uefi => false,
         Firmware::UefiSecure => true,
     };
+    if let Some(said) = std::env::var_os("IMGC_OVMF").filter(|said| !said.is_empty()) {
+        return named(&said.to_string_lossy(), secure).map(Some);
+    }
     let found = places(platform, secure).find(|files| files.code.is_file() && files.vars.is_file());
     found.map(Some).ok_or_else(|| Refusal {
         message: "this machine boots by UEFI, and no OVMF firmware was found".to_owned(),
@@ -124,12 +127,25 @@ pub(crate) fn firmware(machine: &Machine, platform: &Platform) -> Result<Option<
     })
 }
 
-/// Where UEFI firmware may be: what the environment names, then where distributions put it.
+/// The firmware that the environment names. Where it is not there, no other takes its place: a machine that boots by
+/// another firmware than it was told to may boot something else.
+fn named(said: &str, secure: bool) -> Result<Firmwares, Refusal> {
+    let refuse = |message: String| Refusal {
+        message,
+        help: Some("name the two files of the firmware: `IMGC_OVMF=CODE.fd:VARS.fd`".to_owned()),
+        fault: Fault::Environment,
+    };
+    let Some((code, vars)) = said.split_once(':') else {
+        return Err(refuse(format!("IMGC_OVMF is `{said}`, which does not name two files")));
+    };
+    match [code, vars].iter().find(|file| !Path::new(file).is_file()) {
+        Some(lost) => Err(refuse(format!("IMGC_OVMF names `{lost}`, and there is no such file"))),
+        None => Ok(Firmwares { code: code.into(), vars: vars.into(), secure }),
+    }
+}
+
+/// Where distributions put UEFI firmware.
 fn places(platform: &Platform, secure: bool) -> impl Iterator<Item = Firmwares> {
-    let named = std::env::var("IMGC_OVMF").ok().and_then(|both| {
-        let (code, vars) = both.split_once(':')?;
-        Some(Firmwares { code: code.into(), vars: vars.into(), secure })
-    });
     let pairs: &[(&str, &str)] = match (platform.arch.as_str(), secure) {
         ("amd64", false) => &[
             ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -147,8 +163,7 @@ fn places(platform: &Platform, secure: bool) -> impl Iterator<Item = Firmwares> 
         ("arm64", _) => &[("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd")],
         _ => &[],
     };
-    let known = pairs.iter().map(move |(code, vars)| Firmwares { code: code.into(), vars: vars.into(), secure });
-    named.into_iter().chain(known)
+    pairs.iter().map(move |(code, vars)| Firmwares { code: code.into(), vars: vars.into(), secure })
 }
 
 /// The memory of this host in bytes; zero where it does not say.
@@ -177,3 +192,23 @@ pub(crate) fn missing(program: &str, package: &str) -> Refusal {
 
 /// How long a probe guest may take to show a sign of life.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firmware_that_is_named_and_not_there_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name).display().to_string();
+        let both = format!("{}:{}", file("code.fd"), file("vars.fd"));
+        std::fs::write(file("code.fd"), "").unwrap();
+        let lost = named(&both, false).unwrap_err();
+        assert_eq!(lost.message, format!("IMGC_OVMF names `{}`, and there is no such file", file("vars.fd")));
+        std::fs::write(file("vars.fd"), "").unwrap();
+        assert_eq!(named(&both, true).unwrap().vars.display().to_string(), file("vars.fd"));
+        let one = named("/usr/share/OVMF", false).unwrap_err();
+        assert_eq!(one.message, "IMGC_OVMF is `/usr/share/OVMF`, which does not name two files");
+        assert_eq!(one.help.unwrap(), "name the two files of the firmware: `IMGC_OVMF=CODE.fd:VARS.fd`");
+    }
+}

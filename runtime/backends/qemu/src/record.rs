@@ -138,7 +138,7 @@ impl Default for Login {
 }
 
 /// Options that set one thing, which a field of the record sets already, or which would take the guest out of our hands.
-const OURS: [(&str, &str); 32] = [
+const OURS: [(&str, &str); 39] = [
     ("m", "memory"),
     ("smp", "cpus"),
     ("cpu", "cpu"),
@@ -171,6 +171,13 @@ const OURS: [(&str, &str); 32] = [
     ("mem-prealloc", "memory"),
     ("readconfig", ""),
     ("no-shutdown", ""),
+    ("numa", "memory"),
+    ("kernel", ""),
+    ("initrd", ""),
+    ("append", ""),
+    ("boot", ""),
+    ("set", ""),
+    ("action", ""),
 ];
 
 impl Machine {
