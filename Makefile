@@ -10,7 +10,7 @@ ifdef CI
 export NEXTEST_PROFILE := ci
 endif
 
-.PHONY: demo test test-long fuzz check bench bench-machines reference toolchain
+.PHONY: demo test test-long fuzz check bench bench-kills bench-machines reference toolchain
 
 toolchain:
 	@scripts/toolchain.sh
@@ -55,6 +55,10 @@ bench-machines: toolchain
 	@scripts/setup.sh bench
 	cargo bench --locked -p imgc --bench machines
 
+## A thousand times `kill -9` at random moments, a hundred in each phase, shared by imgc, its group and its keeper.
+bench-kills: toolchain
+	IMGC_FAULT_KILLS=1000 cargo test --locked -p imgc --test faults random_kills -- --nocapture
+
 ## The table of docs/benchmarks.md.
 bench: toolchain
 	@scripts/setup.sh bench
@@ -63,4 +67,4 @@ bench: toolchain
 	cargo bench --locked -p imgc-lsp --bench typing
 	cargo bench --locked -p imgc --bench engine
 	$(MAKE) bench-machines
-	IMGC_FAULT_KILLS=1000 cargo test --locked -p imgc --test faults random_kills -- --nocapture
+	$(MAKE) bench-kills

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stderr,
     reason = "a test ends where something does not hold, and says what it skips"
 )]
@@ -14,12 +15,16 @@ mod arguments;
 mod bad_input;
 #[path = "cli/bed.rs"]
 mod bed;
+#[path = "cli/estimate.rs"]
+mod estimate;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/explain.rs"]
 mod explain;
 #[path = "cli/graph.rs"]
 mod graph;
+#[path = "cli/log.rs"]
+mod log;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/streams.rs"]

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use imgc_engine::{Forecast, Standing};
 use imgc_plan::{Locked, NodeId, OutputValue, Plan, Work, lock::Pin};
+use imgc_store::place::{Durable, write_file};
 use serde::{Deserialize, Serialize};
-
-use crate::lockfile;
 
 /// The format this imgc writes and reads.
 const FORMAT: u32 = 1;
@@ -99,7 +98,9 @@ impl Planned {
     pub(crate) fn write(&self, path: &Path) {
         let written = path.parent().map(std::fs::create_dir_all).transpose().map_err(|error| error.to_string());
         let written = written.and_then(|_| serde_json::to_vec(self).map_err(|error| error.to_string()));
-        let written = written.and_then(|bytes| lockfile::write_whole(path, &bytes).map_err(|failure| failure.message));
+        // Not worth the wait for the disk: whoever finds no record plans again.
+        let kept = |bytes: Vec<u8>| write_file(path, &bytes, Durable::Later).map_err(|error| error.to_string());
+        let written = written.and_then(kept);
         if let Err(error) = written {
             tracing::info!("nothing was left for editors: {error}");
         }
@@ -119,7 +120,7 @@ fn imported(plan: &Plan) -> BTreeMap<String, String> {
         let address = node.address.to_string();
         let item = address.split(['/', '[']).next().unwrap_or_default();
         if let (Some((module, _)), Some(span)) = (item.rsplit_once("::"), &node.span) {
-            imported.entry(span.file.clone()).or_insert_with(|| format!("{module}::"));
+            imported.entry(span.file.to_string()).or_insert_with(|| format!("{module}::"));
         }
     }
     imported

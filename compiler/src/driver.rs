@@ -15,6 +15,7 @@ use crate::modules::{self, Modules};
 use crate::names::Names;
 use crate::sources::{Source, Sources};
 use crate::span::{Location, ModuleId, Span};
+use crate::stdlib::Library;
 use crate::world::World;
 use crate::{ast, check as checking, lint, lower, names};
 
@@ -99,7 +100,7 @@ pub fn check(world: &dyn World, entry: &str) -> Checked {
 /// What is wrong with the standard library: nothing, in any imgc that was tested. A check of a program looks only at what
 /// that program uses.
 pub fn check_library(world: &dyn World) -> Checked {
-    let modules = modules::load(world, &["main.imgc"]);
+    let modules = modules::load(world, &["main.imgc"], Library::Whole);
     let (names, _) = names::resolve(&modules);
     let found = checking::check(&modules, &names, world, Extent::Whole);
     Checked { diagnostics: found.diagnostics, sources: modules.sources, ..Checked::default() }
@@ -144,7 +145,7 @@ pub(crate) fn plan_of((program, modules): (&Program, &Modules), world: &dyn Worl
     }
     let mut plan = None;
     if !has_errors(&diagnostics) {
-        let (lowered, more) = lower::lower((program, modules), applied, &evaluated, world);
+        let (lowered, more) = lower::lower((program, modules), applied, evaluated, world);
         diagnostics.extend(more);
         plan = Some(lowered).filter(|_| !has_errors(&diagnostics));
     }
@@ -170,12 +171,19 @@ struct Stages {
 
 /// Everything that is known of a program without its arguments, for documentation.
 pub(crate) fn checked_program(world: &dyn World, entry: &str) -> (Modules, Program, Vec<Diagnostic>) {
-    let stages = stages(world, entry);
+    let stages = stages_with(world, entry, Library::Whole);
     (stages.modules, stages.program, ordered(stages.diagnostics))
 }
 
 fn stages(world: &dyn World, entry: &str) -> Stages {
-    let mut modules = modules::load(world, &[entry]);
+    let stages = stages_with(world, entry, Library::Named);
+    // Only words about names look around in what the program does not use.
+    let is_of_names = stages.diagnostics.iter().any(|diagnostic| diagnostic.code.starts_with("IMG1"));
+    if is_of_names { stages_with(world, entry, Library::Whole) } else { stages }
+}
+
+fn stages_with(world: &dyn World, entry: &str, library: Library) -> Stages {
+    let mut modules = modules::load(world, &[entry], library);
     let mut diagnostics = std::mem::take(&mut modules.diagnostics);
     let (names, more) = names::resolve(&modules);
     diagnostics.extend(more);

@@ -45,6 +45,9 @@ const MAX_NODES: usize = 100_000;
 const MAX_TEXT: u64 = 16 << 20;
 const MAX_CALLS: u32 = 64;
 
+/// The same in words.
+const INSIDE: &str = "64 functions and recipes inside each other";
+
 /// What the values are wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -126,9 +129,9 @@ pub(crate) struct StepData {
     pub(crate) kind: Arc<str>,
     pub(crate) revision: u32,
     pub(crate) address: String,
-    pub(crate) label: String,
-    /// What the program says.
-    pub(crate) given: Fields,
+    pub(crate) label: Arc<str>,
+    /// What the program says; each name once.
+    pub(crate) given: Vec<(Arc<str>, Value)>,
     /// Of all fields that may be left out; shared by all steps of a kind.
     pub(crate) defaults: Arc<Fields>,
     pub(crate) at: Location,
@@ -137,7 +140,8 @@ pub(crate) struct StepData {
 impl StepData {
     /// The value of a field.
     pub(crate) fn arg(&self, name: &str) -> Option<&Value> {
-        self.given.get(name).or_else(|| self.defaults.get(name))
+        let given = self.given.iter().find(|(given, _)| **given == *name).map(|(_, value)| value);
+        given.or_else(|| self.defaults.get(name))
     }
 }
 
@@ -353,28 +357,32 @@ impl Evaluator<'_> {
     /// Counts one step of evaluation.
     fn step(&mut self, at: Location) -> Known<()> {
         self.steps += 1;
-        if self.steps > MAX_STEPS { Err(self.limit(at, "10 million evaluation steps")) } else { Ok(()) }
+        if self.steps > MAX_STEPS { Err(self.limit(at, "10 million evaluation steps", "reached here")) } else { Ok(()) }
     }
 
     fn count_elements(&mut self, count: usize, at: Location) -> Known<()> {
         self.elements += count as u64;
-        if self.elements > MAX_ELEMENTS { Err(self.limit(at, "1 million list elements")) } else { Ok(()) }
+        if self.elements > MAX_ELEMENTS {
+            Err(self.limit(at, "1 million list elements", "reached here"))
+        } else {
+            Ok(())
+        }
     }
 
     fn count_text(&mut self, bytes: usize, at: Location) -> Known<()> {
         self.text += bytes as u64;
-        if self.text > MAX_TEXT { Err(self.limit(at, "16 MiB of text")) } else { Ok(()) }
+        if self.text > MAX_TEXT { Err(self.limit(at, "16 MiB of text", "reached here")) } else { Ok(()) }
     }
 
     fn count_node(&mut self, at: Location) -> Known<()> {
         self.nodes += 1;
-        if self.nodes > MAX_NODES { Err(self.limit(at, "100,000 nodes")) } else { Ok(()) }
+        if self.nodes > MAX_NODES { Err(self.limit(at, "100,000 nodes", "reached here")) } else { Ok(()) }
     }
 
-    fn limit(&mut self, at: Location, what: &str) -> Stop {
+    fn limit(&mut self, at: Location, what: &str, here: &str) -> Stop {
         // A limit is met whatever the condition says.
         self.quiet = 0;
-        let stop = self.report(say::limit(at, what));
+        let stop = self.report(say::limit(at, what, here));
         self.is_stopped = true;
         stop
     }

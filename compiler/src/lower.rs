@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use imgc_plan::node::PLAN_FORMAT;
 use imgc_plan::{
-    Address, Artifact, Attribute, BuildValue, Image, Node, NodeId, Output, OutputValue, Part, Plan, Record, Secret,
-    SecretRef, Source, SourceKey, SourceSpan, Step, Test, Work,
+    Address, Artifact, Attribute, BuildValue, Image, Name, Node, NodeId, Output, OutputValue, Part, Plan, Record,
+    Secret, SecretRef, Source, SourceKey, SourceSpan, Step, Test, Work,
 };
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::DfsPostOrder;
@@ -38,12 +38,14 @@ struct Lowering<'a> {
     program: &'a Program,
     modules: &'a Modules,
     evaluated: &'a Evaluated,
+    /// Of images that were not lowered yet. Each step goes once it is lowered: there are many.
+    steps: HashMap<ImageId, Vec<StepData>>,
     inputs: Inputs<'a>,
     nodes: Vec<Node>,
     images: Vec<Image>,
     tests: Vec<Test>,
     built: HashMap<ImageId, Built>,
-    /// What steps of a kind leave out, by what evaluation holds of it.
+    /// What steps of a kind leave out, by what evaluation holds of it; it made all of that before the first is lowered.
     defaults: HashMap<*const Fields, Record>,
     artifacts: HashMap<ArtifactId, NodeId>,
     /// Of artifacts, by the output or `let` that holds them.
@@ -55,16 +57,21 @@ struct Lowering<'a> {
 pub(crate) fn lower(
     (program, modules): (&Program, &Modules),
     applied: ModuleId,
-    evaluated: &Evaluated,
+    mut evaluated: Evaluated,
     world: &dyn World,
 ) -> (Plan, Vec<Diagnostic>) {
-    let steps: usize = evaluated.images.iter().map(|image| image.steps.len()).sum();
+    let order = order(&evaluated);
+    let steps: HashMap<_, _> =
+        evaluated.images.iter_mut().zip(0..).map(|(image, n)| (ImageId(n), std::mem::take(&mut image.steps))).collect();
+    let evaluated = &evaluated;
+    let count: usize = steps.values().map(Vec::len).sum();
     let mut lowering = Lowering {
         program,
         modules,
         evaluated,
         inputs: Inputs::new(world),
-        nodes: Vec::with_capacity(steps + evaluated.images.len() + evaluated.artifacts.len()),
+        steps,
+        nodes: Vec::with_capacity(count + evaluated.images.len() + evaluated.artifacts.len()),
         images: Vec::new(),
         tests: Vec::new(),
         built: HashMap::new(),
@@ -73,7 +80,7 @@ pub(crate) fn lower(
         addresses: names::artifacts(evaluated),
         diagnostics: Vec::new(),
     };
-    for node in order(evaluated) {
+    for node in order {
         match node {
             NodeRef::Image(id) => lowering.image(id),
             NodeRef::Artifact(id) => lowering.artifact(id),
@@ -153,7 +160,7 @@ fn needs(evaluated: &Evaluated, node: NodeRef) -> Vec<NodeRef> {
                 }
                 image.machine.values().for_each(|value| value.nodes(&mut found));
                 // Defaults are constants of the standard library.
-                image.steps.iter().flat_map(|step| step.given.values()).for_each(|value| value.nodes(&mut found));
+                image.steps.iter().flat_map(|step| &step.given).for_each(|(_, value)| value.nodes(&mut found));
             }
         }
         NodeRef::Artifact(id) => {
@@ -176,7 +183,7 @@ impl Lowering<'_> {
         let place = self.modules.sources.place(&at);
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (start, end) = (number(place.start), number(place.end));
-        SourceSpan { file: place.path.to_string(), start, end, line: place.line }
+        SourceSpan { file: place.path, start, end, line: place.line }
     }
 
     fn signature(&self, id: ItemId) -> Option<&Signature> {
@@ -189,7 +196,8 @@ impl Lowering<'_> {
     fn image(&mut self, id: ImageId) {
         let evaluated = self.evaluated;
         let Some(image) = evaluated.images.get(id.0 as usize) else { return };
-        let mut own = Vec::with_capacity(image.steps.len() + 1);
+        let steps = self.steps.remove(&id).unwrap_or_default();
+        let mut own = Vec::with_capacity(steps.len() + 1);
         let (from, begin) = match &image.base {
             Base::Source(source) => {
                 let Some(node) = self.source(source, &image.machine, &format!("{}/from", image.address)) else {
@@ -205,17 +213,18 @@ impl Lowering<'_> {
             }
         };
         let backend = self.nodes.get(begin.source.index()).map(|node| node.backend.clone()).unwrap_or_default();
+        let platform = Arc::new(image.platform.clone());
         let mut last = begin.last;
-        for step in &image.steps {
-            let args = self.args(step);
+        for step in steps {
+            let args = self.args(&step);
             let network = matches!(step.arg("network"), Some(Value::Bool(true)));
-            let work = Step { on: last, source: begin.source, label: step.label.clone(), network };
+            let work = Step { on: last, source: begin.source, label: step.label, network };
             last = self.push(Node {
-                address: Address(step.address.clone()),
+                address: Address(step.address),
                 span: Some(self.span(step.at)),
-                platform: image.platform.clone(),
+                platform: platform.clone(),
                 backend: backend.clone(),
-                kind: step.kind.to_string(),
+                kind: step.kind.into(),
                 revision: step.revision,
                 args,
                 work: Work::Step(work),
@@ -235,8 +244,8 @@ impl Lowering<'_> {
 
     fn source(&mut self, source: &Arc<SourceValue>, machine: &Fields, address: &str) -> Option<NodeId> {
         let signature = self.signature(source.of)?;
-        let (kind, revision) = (signature.kind.to_string(), signature.revision);
-        let backend = kind.split('.').next().unwrap_or_default().to_owned();
+        let (kind, revision) = (Name::from(signature.kind.clone()), signature.revision);
+        let backend = kind.split('.').next().unwrap_or_default().into();
         let args = self.record(&source.args, source.at);
         let args = args.into_iter().map(|(name, value)| (name, self.as_file(value))).collect();
         let machine = self.record(machine, source.at);
@@ -244,7 +253,7 @@ impl Lowering<'_> {
         Some(self.push(Node {
             address: Address(address.to_owned()),
             span: Some(self.span(source.at)),
-            platform: source.platform.clone(),
+            platform: Arc::new(source.platform.clone()),
             backend,
             kind,
             revision,
@@ -270,11 +279,11 @@ impl Lowering<'_> {
         let named = |value: &imgc_plan::Value| match value {
             imgc_plan::Value::Build(value) => {
                 let address = self.nodes.get(value.node.index()).map(|node| node.address.0.as_str());
-                imgc_plan::Value::Text(format!("{}{}", address.unwrap_or_default(), value.member()))
+                imgc_plan::Value::Text(format!("{}{}", address.unwrap_or_default(), value.member()).into())
             }
             imgc_plan::Value::Node(id) => {
-                let address = self.nodes.get(id.index()).map(|node| node.address.0.clone());
-                imgc_plan::Value::Text(address.unwrap_or_default())
+                let address = self.nodes.get(id.index()).map(|node| node.address.0.as_str());
+                imgc_plan::Value::Text(address.unwrap_or_default().into())
             }
             other => other.clone(),
         };
@@ -285,7 +294,7 @@ impl Lowering<'_> {
         let evaluated = self.evaluated;
         let Some(artifact) = evaluated.artifacts.get(id.0 as usize) else { return };
         let Some(signature) = self.signature(artifact.of) else { return };
-        let (kind, revision) = (signature.kind.to_string(), signature.revision);
+        let (kind, revision) = (Name::from(signature.kind.clone()), signature.revision);
         let extension = extension(&signature.result, &artifact.args);
         let args = self.record(&artifact.args, artifact.at);
         let mut of = Vec::new();
@@ -304,7 +313,7 @@ impl Lowering<'_> {
         let node = self.push(Node {
             address: Address(address),
             span: Some(self.span(artifact.at)),
-            platform: artifact.platform.clone(),
+            platform: Arc::new(artifact.platform.clone()),
             backend: backend.unwrap_or_default(),
             kind,
             revision,
@@ -341,10 +350,10 @@ impl Lowering<'_> {
             Value::Bool(b) => Planned::Bool(*b),
             Value::Int(n) => Planned::Int(*n),
             Value::Mode(bits) => Planned::Mode(*bits),
-            Value::Text(text) => Planned::Text(text.to_string()),
+            Value::Text(text) => Planned::Text(text.clone()),
             Value::Size(bytes) => Planned::Size(*bytes),
             Value::Duration(millis) => Planned::Duration(*millis),
-            Value::Platform(platform) => Planned::Platform((**platform).clone()),
+            Value::Platform(platform) => Planned::Platform(platform.clone()),
             Value::List(items) => Planned::List(items.iter().map(|item| self.value(item, at)).collect()),
             Value::Set(items) => Planned::List(items.iter().map(|item| self.value(item, at)).collect()),
             Value::Map(map) => {
@@ -354,16 +363,16 @@ impl Lowering<'_> {
             }
             Value::Record(fields) => Planned::Record(self.record(fields, at)),
             Value::Variant { name, payload } => {
-                Planned::Variant { name: name.to_string(), payload: self.record(payload, at) }
+                Planned::Variant { name: name.clone(), payload: self.record(payload, at) }
             }
-            Value::Script { shell, text } => Planned::Script { shell: shell.to_string(), text: text.to_string() },
+            Value::Script { shell, text } => Planned::Script { shell: shell.clone(), text: text.clone() },
             Value::Range(ends) => Planned::List(vec![self.value(&ends.0, at), self.value(&ends.1, at)]),
             Value::File(path) => match self.inputs.file(path) {
-                Ok(file) => Planned::File(file),
+                Ok(file) => Planned::from(file),
                 Err(error) => self.refuse(say::unreadable(at, &error)),
             },
             Value::Dir { path, ignore } => match self.inputs.dir(path, ignore) {
-                Ok(dir) => Planned::Dir(dir),
+                Ok(dir) => Planned::from(dir),
                 Err(error) => self.refuse(say::unreadable(at, &error)),
             },
             Value::Image(id) => self.built.get(id).map_or(Planned::None, |built| Planned::Node(built.last)),
@@ -372,7 +381,7 @@ impl Lowering<'_> {
             Value::Build(built) => self.build_value(built).map_or(Planned::None, Planned::Build),
             Value::Template { shell, parts } => {
                 let parts = parts.iter().filter_map(|part| self.part(part)).collect();
-                Planned::Template { shell: shell.as_deref().map(str::to_owned), parts }
+                Planned::Template { shell: shell.clone(), parts }
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use imgc_plan::Digest;
+use rayon::prelude::*;
 
 use crate::ast::{self, ImportFrom, ItemKind, TemplatePart};
 use crate::diagnostic::{Diagnostic, names};
@@ -13,7 +14,7 @@ use crate::paths::{self, PathFault};
 use crate::sources::Sources;
 use crate::span::{Location, ModuleId, Span};
 use crate::spelling::nearest;
-use crate::stdlib;
+use crate::stdlib::{self, Library};
 use crate::world::World;
 
 mod files;
@@ -67,19 +68,26 @@ struct Loader<'a> {
     world: &'a dyn World,
     /// What was parsed before.
     files: Option<&'a mut Files>,
+    /// What was read and parsed ahead, and has no id yet.
+    ahead: HashMap<String, File>,
     modules: Modules,
     by_path: HashMap<String, Progress>,
 }
 
 /// Reads `entries` and what they import. Each of them is always there, empty if it could not be read; the first one is
 /// [`ModuleId`] 0.
-pub(crate) fn load(world: &dyn World, entries: &[&str]) -> Modules {
-    let mut loader = Loader { world, files: None, modules: Modules::default(), by_path: HashMap::new() };
+pub(crate) fn load(world: &dyn World, entries: &[&str], library: Library) -> Modules {
+    let ahead = read_ahead(world, entries);
+    let mut loader = Loader { world, files: None, ahead, modules: Modules::default(), by_path: HashMap::new() };
     for entry in entries {
         loader.read(entry, None);
     }
     let first = loader.modules.order.len();
-    for module in stdlib::modules() {
+    let standard = match library {
+        Library::Named => stdlib::named_in(loader.modules.sources.modules().iter().map(|source| &*source.text)),
+        Library::Whole => stdlib::modules().collect(),
+    };
+    for module in standard {
         loader.add_std(module);
     }
     loader.modules.order.rotate_left(first);
@@ -90,7 +98,8 @@ pub(crate) fn load(world: &dyn World, entries: &[&str]) -> Modules {
 /// The same, with what was parsed before. The standard library and then the entries have the first ids, so that none
 /// of them gets another one when an import changes.
 pub(crate) fn load_again(world: &dyn World, entries: &[&str], files: &mut Files) -> Modules {
-    let mut loader = Loader { world, files: Some(files), modules: Modules::default(), by_path: HashMap::new() };
+    let (ahead, files) = (HashMap::new(), Some(files));
+    let mut loader = Loader { world, files, ahead, modules: Modules::default(), by_path: HashMap::new() };
     for module in stdlib::modules() {
         loader.add_std(module);
     }
@@ -105,6 +114,39 @@ pub(crate) fn load_again(world: &dyn World, entries: &[&str], files: &mut Files)
         files.turn();
     }
     loader.modules
+}
+
+/// Entries and what they import, all that can be parsed beside each other at a time. Files that nobody can read are not
+/// among them, nor those with a mistake, which is told with the id that a module gets later.
+fn read_ahead(world: &dyn World, entries: &[&str]) -> HashMap<String, File> {
+    let mut ahead = HashMap::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut next: Vec<String> = entries.iter().map(|entry| (*entry).to_owned()).collect();
+    while !next.is_empty() {
+        next.retain(|path| seen.insert(path.clone()));
+        let texts: Vec<_> = next.drain(..).filter_map(|path| Some((world.module(&path).ok()?, path))).collect();
+        let parse =
+            |(text, path): (Arc<str>, String)| (File::parse(path.as_str().into(), text, ModuleId::default()), path);
+        // For one file alone no thread has to be started.
+        let parsed: Vec<_> = match texts.len() {
+            0 | 1 => texts.into_iter().map(parse).collect(),
+            _ => texts.into_par_iter().map(parse).collect(),
+        };
+        for (file, path) in parsed {
+            next.extend(file.tree.items.iter().filter_map(|item| imported(&path, item)));
+            if file.diagnostics.is_empty() {
+                ahead.insert(path, file);
+            }
+        }
+    }
+    ahead
+}
+
+/// The file that an item imports, where nothing is wrong with that.
+fn imported(path: &str, item: &ast::Item) -> Option<String> {
+    let ItemKind::Import(import) = &item.kind else { return None };
+    let ImportFrom::File(template) = &import.from else { return None };
+    paths::resolve(path, &plain(template)?).ok()
 }
 
 impl Loader<'_> {
@@ -129,7 +171,8 @@ impl Loader<'_> {
             Some(Progress::Named(id)) => Some(*id),
             None => None,
         };
-        let read = self.world.module(path);
+        let ahead = self.ahead.remove(path);
+        let read = ahead.as_ref().map_or_else(|| self.world.module(path), |file| Ok(file.source.text.clone()));
         let text = match (&read, from) {
             (Ok(text), _) => text.clone(),
             // The applied module is there in any case, so that what is wrong with it has a place.
@@ -145,10 +188,10 @@ impl Loader<'_> {
         };
         self.by_path.insert(path.to_owned(), Progress::Open);
         let module = named.unwrap_or_else(|| self.next());
-        let file = if let Some(files) = &mut self.files {
-            files.parsed(path, text, module)
-        } else {
-            File::parse(Arc::from(path), text, module)
+        let file = match (ahead, &mut self.files) {
+            (Some(file), _) => file,
+            (None, Some(files)) => files.parsed(path, text, module),
+            (None, None) => File::parse(Arc::from(path), text, module),
         };
         let tree = file.tree.clone();
         let said = file.diagnostics.clone();

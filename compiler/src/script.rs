@@ -131,30 +131,49 @@ impl Refusal {
 /// # Errors
 /// It holds a byte 0.
 pub fn escape(context: Context, value: &str) -> Result<String, NulByte> {
+    let mut escaped = String::with_capacity(value.len() + 2);
+    add_escaped(context, value, &mut escaped)?;
+    Ok(escaped)
+}
+
+/// The same behind a text that is there already.
+pub(crate) fn add_escaped(context: Context, value: &str, to: &mut String) -> Result<(), NulByte> {
     if value.contains('\0') {
         return Err(NulByte);
     }
-    Ok(match context {
-        Context::Bare { .. } => format!("'{}'", value.replace('\'', "'\\''")),
-        Context::Single => value.replace('\'', "'\\''"),
-        Context::PowerBare { .. } => format!("'{}'", powershell::single(value)),
-        Context::PowerSingle => powershell::single(value),
-        // An empty `$()` ends the name of a variable.
+    match context {
+        Context::Bare { .. } => {
+            to.push('\'');
+            add_single(value, to);
+            to.push('\'');
+        }
+        Context::Single => add_single(value, to),
+        Context::PowerBare { .. } => to.extend(["'", &powershell::single(value), "'"]),
+        Context::PowerSingle => to.push_str(&powershell::single(value)),
         Context::PowerDouble { after_name } => {
-            format!("{}{}", if after_name { "$()" } else { "" }, powershell::double(value))
+            // An empty `$()` ends the name of a variable.
+            to.extend([if after_name { "$()" } else { "" }, &powershell::double(value)]);
         }
         Context::Double { after_name } => {
             // Closing and opening the quotes ends the name of a variable.
-            let mut escaped = String::from(if after_name { "\"\"" } else { "" });
+            to.push_str(if after_name { "\"\"" } else { "" });
             for c in value.chars() {
                 if matches!(c, '$' | '`' | '"' | '\\') {
-                    escaped.push('\\');
+                    to.push('\\');
                 }
-                escaped.push(c);
+                to.push(c);
             }
-            escaped
         }
-    })
+    }
+    Ok(())
+}
+
+/// A value between single quotes, which end and begin again around each quote in it.
+fn add_single(value: &str, to: &mut String) {
+    for (n, part) in value.split('\'').enumerate() {
+        to.push_str(if n > 0 { "'\\''" } else { "" });
+        to.push_str(part);
+    }
 }
 
 /// Values as words, for a hole that stands bare and alone. No value gives no word.

@@ -5,7 +5,10 @@ pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str
     let limit = written.chars().count() / 3;
     let mut best: Option<(usize, &str)> = None;
     for name in names {
-        if name.len().abs_diff(written.len()) > limit * 4 {
+        // A letter has up to four bytes, mostly one. Most names end here: there may be many, and many that are misspelt.
+        let bytes = if name.is_ascii() && written.is_ascii() { 1 } else { 4 };
+        let is_far = name.len().abs_diff(written.len()) > limit * bytes;
+        if is_far || (limit == 0 && bytes == 1 && !name.eq_ignore_ascii_case(written)) {
             continue;
         }
         let distance = distance(written, name);

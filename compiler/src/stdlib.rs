@@ -22,7 +22,7 @@ enum Reach {
 }
 
 /// Each module, after those whose items it uses.
-const TEXTS: [(&str, Reach, &str); 23] = [
+static TEXTS: [Text; 23] = [
     (PRELUDE, Reach::Everywhere, include_str!("../../stdlib/prelude.imgc")),
     ("rootfs", Reach::Everywhere, include_str!("../../stdlib/rootfs.imgc")),
     ("oci", Reach::Everywhere, include_str!("../../stdlib/oci.imgc")),
@@ -72,10 +72,44 @@ pub(crate) struct StdModule {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Every module, each after those it uses. Parsed once a process.
-pub(crate) fn modules() -> &'static [StdModule] {
-    static MODULES: OnceLock<Vec<StdModule>> = OnceLock::new();
-    MODULES.get_or_init(|| TEXTS.iter().map(|(name, _, text)| parse_module(name, text)).collect())
+/// Each is parsed once a process, when it is first asked for.
+static PARSED: [OnceLock<StdModule>; TEXTS.len()] = [const { OnceLock::new() }; TEXTS.len()];
+
+/// How much of it a program gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Library {
+    /// What the program names: to parse the rest would take longer than most programs do.
+    Named,
+    /// All of it, as editors and messages want it: what was meant may be something that the program does not name.
+    Whole,
+}
+
+/// Every module, each after those it uses.
+pub(crate) fn modules() -> impl Iterator<Item = &'static StdModule> {
+    TEXTS.iter().zip(&PARSED).map(parsed)
+}
+
+/// The prelude and the modules that `texts`, or one of them, name: by word, so there may be more than are used.
+pub(crate) fn named_in<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'static StdModule> {
+    let mut unnamed: HashMap<&str, &str> = TEXTS.iter().map(|(name, _, text)| (*name, *text)).collect();
+    let mut open: Vec<&str> = texts.chain([PRELUDE]).collect();
+    while let Some(text) = open.pop() {
+        // Comments name modules that the code below them does not use.
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let named: Vec<&str> = code.flat_map(words).filter_map(|word| unnamed.remove(word)).collect();
+        open.extend(named);
+    }
+    TEXTS.iter().zip(&PARSED).filter(|((name, ..), _)| !unnamed.contains_key(name)).map(parsed).collect()
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| c != '_' && !c.is_ascii_alphanumeric())
+}
+
+type Text = (&'static str, Reach, &'static str);
+
+fn parsed(((name, _, text), parsed): (&'static Text, &'static OnceLock<StdModule>)) -> &'static StdModule {
+    parsed.get_or_init(|| parse_module(name, text))
 }
 
 fn parse_module(name: &'static str, text: &'static str) -> StdModule {

@@ -68,6 +68,7 @@ pub enum Kind {
     Clause,
     Condition,
     Spread,
+    NamedRecord,
     Brace,
     MapFor,
     MapEntry,
@@ -148,7 +149,7 @@ impl Kind {
 
     /// Whether it is understood, but stands with a wrong sign: `a: 1` for `a = 1`.
     pub fn is_wrong(self) -> bool {
-        matches!(self, Self::FieldColon | Self::NamedEqual)
+        matches!(self, Self::FieldColon | Self::NamedEqual | Self::NamedRecord)
     }
 
     /// Whether it is one token: all its text, with no node, blank or comment in it.

@@ -139,8 +139,7 @@ fn collect(path: &Path, into: &mut Vec<Vec<u8>>) -> io::Result<()> {
     for path in entries {
         // Programs that meet the limits take their time.
         let is_slow = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("limit_"));
-        // Hundreds of signs without an operand are read once from each of them, up to the limit of depth: IMG0003.
-        let is_limit_page = path.file_stem().is_some_and(|stem| stem == "IMG5008" || stem == "IMG0003");
+        let is_limit_page = path.file_stem().is_some_and(|stem| stem == "IMG5008");
         if path.is_dir() && !is_slow {
             collect(&path, into)?;
         } else if path.extension().is_some_and(|ending| ending == "imgc" || ending == "md") && !is_limit_page {

@@ -1,12 +1,13 @@
 //! Nodes, images and outputs of a plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::lock::{Locked, SourceKey};
 use crate::value::{Record, plain_record};
-use crate::{Address, BuildValue, DirRef, FileRef, Platform, Secret, Value};
+use crate::{Address, BuildValue, DirRef, FileRef, Name, Platform, Secret, Value};
 
 /// The plan format this imgc writes and reads.
 pub const PLAN_FORMAT: u32 = 2;
@@ -54,11 +55,11 @@ pub struct Node {
     /// Where the source text asks for it; in no fingerprint.
     pub span: Option<SourceSpan>,
     /// What it runs on or is for.
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     /// The backend's name: `rootfs`.
-    pub backend: String,
+    pub backend: Name,
     /// As users write it: `rootfs.debian`, `sh`, `oci.archive`.
-    pub kind: String,
+    pub kind: Name,
     /// Of the kind, as its extern declares it.
     pub revision: u32,
     /// All of them, defaults filled in.
@@ -103,7 +104,7 @@ pub struct Step {
     /// The source at the root of its chain: its epoch and archives enter the fingerprint.
     pub source: NodeId,
     /// The label as written: in no fingerprint.
-    pub label: String,
+    pub label: Arc<str>,
     /// Whether the step may reach the network.
     pub network: bool,
 }
@@ -192,7 +193,7 @@ pub enum OutputValue {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceSpan {
     /// The module's file, relative to the package.
-    pub file: String,
+    pub file: Arc<str>,
     /// Byte offset of the first byte.
     pub start: u32,
     /// Byte offset after the last byte.
@@ -223,6 +224,17 @@ pub struct Param {
     pub origin: String,
 }
 
+/// What a node needs of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// [`Plan::parents`].
+    pub parents: Vec<NodeId>,
+    /// How many of them, from the first, are [`Plan::inputs`].
+    pub inputs: usize,
+    /// Whether [`Plan::builds`] has any.
+    pub waits: bool,
+}
+
 impl Plan {
     /// The node with this id. Ids of a plan are always in range; a plan that was read is checked by [`Plan::verify`].
     pub fn node(&self, id: NodeId) -> &Node {
@@ -238,26 +250,34 @@ impl Plan {
     /// The nodes that `id` needs directly: those of [`Plan::inputs`], then each other one that an argument takes a
     /// build value from.
     pub fn parents(&self, id: NodeId) -> Vec<NodeId> {
-        let mut parents = self.inputs(id);
-        for value in self.builds(id) {
-            if !parents.contains(&value.node) {
-                parents.push(value.node);
-            }
+        self.links(id).parents
+    }
+
+    /// What `id` needs of other nodes, found in one walk through its values.
+    pub fn links(&self, id: NodeId) -> Links {
+        let node = self.node(id);
+        let (mut parents, mut builds) = (Vec::new(), Vec::new());
+        if let Work::Step(step) = &node.work {
+            parents.push(step.on);
         }
-        parents
+        node.values().for_each(|value| value.links(&mut parents, &mut builds));
+        if let Work::Artifact(artifact) = &node.work {
+            parents.clone_from(&artifact.of);
+        }
+        let links = Links { inputs: parents.len(), waits: !builds.is_empty(), parents };
+        builds.into_iter().fold(links, |mut links, build| {
+            if !links.parents.contains(&build) {
+                links.parents.push(build);
+            }
+            links
+        })
     }
 
     /// The nodes whose results as a whole go into `id`, and whose states are in its fingerprint.
     pub fn inputs(&self, id: NodeId) -> Vec<NodeId> {
-        let node = self.node(id);
-        let mut inputs = Vec::new();
-        match &node.work {
-            Work::Artifact(artifact) => return artifact.of.clone(),
-            Work::Step(step) => inputs.push(step.on),
-            Work::Source(_) => {}
-        }
-        node.values().for_each(|v| v.nodes(&mut inputs));
-        inputs
+        let Links { mut parents, inputs, .. } = self.links(id);
+        parents.truncate(inputs);
+        parents
     }
 
     /// What `id` waits for of other nodes, in order of appearance.

@@ -33,7 +33,7 @@ impl<'a> CachePolicy<'a> {
     /// The policy that a value is; none where it is not one.
     pub fn read(value: &'a Value) -> Option<Self> {
         let Value::Variant { name, payload } = value else { return None };
-        match (name.as_str(), payload.values().next()) {
+        match (&**name, payload.values().next()) {
             ("auto", _) => Some(Self::Auto),
             ("never", _) => Some(Self::Never),
             ("ttl", Some(Value::Duration(milliseconds))) => Some(Self::Ttl(Duration::from_millis(*milliseconds))),

@@ -10,7 +10,8 @@ use crate::{BuildValue, DirRef, FileRef, NodeId, Part, Platform, SecretRef};
 /// Fields by name, in sorted order. Large plans have the same few names in each node: they are shared.
 pub type Record = BTreeMap<Arc<str>, Value>;
 
-/// One argument of a node, as the compiler evaluated it and the plan file holds it.
+/// One argument of a node, as the compiler evaluated it and the plan file holds it. Large plans have as many as no other
+/// thing: it is small, and what is in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
@@ -23,13 +24,13 @@ pub enum Value {
     /// Permissions.
     Mode(u32),
     /// A text, a checked text or a `GuestPath`.
-    Text(String),
+    Text(Arc<str>),
     /// In bytes.
     Size(u64),
     /// In milliseconds.
     Duration(u64),
     /// A platform.
-    Platform(Platform),
+    Platform(Arc<Platform>),
     /// A list, or a set in sorted order.
     List(Vec<Value>),
     /// A record, or a map whose keys are texts.
@@ -37,21 +38,21 @@ pub enum Value {
     /// A variant of an enum, with its payload.
     Variant {
         /// The variant's name.
-        name: String,
+        name: Arc<str>,
         /// Empty for a plain variant.
         payload: Record,
     },
     /// A script with every interpolated value already escaped.
     Script {
         /// `sh`, `powershell`, …
-        shell: String,
+        shell: Arc<str>,
         /// The whole text.
-        text: String,
+        text: Arc<str>,
     },
     /// A file of the package.
-    File(FileRef),
+    File(Arc<FileRef>),
     /// A directory of the package.
-    Dir(DirRef),
+    Dir(Arc<DirRef>),
     /// Another node of the plan: an image (its last step) or an artifact.
     Node(NodeId),
     /// A secret: its name, never its value.
@@ -62,10 +63,28 @@ pub enum Value {
     /// no script.
     Template {
         /// As in [`Value::Script`]; none for a text.
-        shell: Option<String>,
+        shell: Option<Arc<str>>,
         /// In order.
         parts: Vec<Part>,
     },
+}
+
+impl From<Platform> for Value {
+    fn from(platform: Platform) -> Self {
+        Self::Platform(Arc::new(platform))
+    }
+}
+
+impl From<FileRef> for Value {
+    fn from(file: FileRef) -> Self {
+        Self::File(Arc::new(file))
+    }
+}
+
+impl From<DirRef> for Value {
+    fn from(dir: DirRef) -> Self {
+        Self::Dir(Arc::new(dir))
+    }
 }
 
 impl Value {
@@ -81,14 +100,14 @@ impl Value {
             Self::Int(n) => Json::from(*n),
             Self::Mode(bits) => Json::from(*bits),
             Self::Size(n) | Self::Duration(n) => Json::from(*n),
-            Self::Text(s) => Json::String(s.clone()),
-            Self::Script { text, .. } => Json::String(text.clone()),
+            Self::Text(s) => Json::from(&**s),
+            Self::Script { text, .. } => Json::from(&**text),
             Self::Platform(p) => Json::String(p.to_string()),
             Self::List(items) => Json::Array(items.iter().map(Self::to_plain).collect()),
             Self::Record(fields) => plain_record(fields),
-            Self::Variant { name, payload } if payload.is_empty() => Json::String(name.clone()),
+            Self::Variant { name, payload } if payload.is_empty() => Json::from(&**name),
             Self::Variant { name, payload } => {
-                Json::Object([(name.clone(), plain_record(payload))].into_iter().collect())
+                Json::Object([(name.to_string(), plain_record(payload))].into_iter().collect())
             }
             Self::File(file) => serde_json::to_value(file).unwrap_or(Json::Null),
             Self::Dir(dir) => serde_json::to_value(dir).unwrap_or(Json::Null),
@@ -159,6 +178,38 @@ impl Value {
             | Self::File(_)
             | Self::Dir(_)
             | Self::Node(_)
+            | Self::Secret(_) => {}
+        }
+    }
+
+    /// [`Value::nodes`], and the nodes of [`Value::builds`], in one walk: large plans are full of values without either.
+    pub(crate) fn links(&self, nodes: &mut Vec<NodeId>, builds: &mut Vec<NodeId>) {
+        match self {
+            Self::Node(id) => nodes.push(*id),
+            Self::Build(value) => builds.push(value.node),
+            Self::Template { parts, .. } => {
+                builds.extend(parts.iter().filter_map(|part| match part {
+                    Part::Build { value, .. } => Some(value.node),
+                    Part::Text(_) | Part::Secret(_) => None,
+                }));
+            }
+            Self::List(items) => items.iter().for_each(|v| v.links(nodes, builds)),
+            Self::Record(fields) | Self::Variant { payload: fields, .. } => {
+                for value in fields.values() {
+                    value.links(nodes, builds);
+                }
+            }
+            Self::None
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Mode(_)
+            | Self::Text(_)
+            | Self::Size(_)
+            | Self::Duration(_)
+            | Self::Platform(_)
+            | Self::Script { .. }
+            | Self::File(_)
+            | Self::Dir(_)
             | Self::Secret(_) => {}
         }
     }

@@ -83,31 +83,33 @@ fn the_svg_is_whole_and_says_what_the_plan_says() {
     assert_eq!(arrows, 1, "from `base` to `left`; `right` adds nothing to `base`");
 }
 
-/// Frames of cards never overlap, and nothing stands outside the picture.
-#[test]
-fn two_hundred_nodes_do_not_overlap() {
-    let bed = Bed::new(&wide(20, 9));
-    let svg = bed.must(&["graph", "--no-state"]);
-    let document = roxmltree::Document::parse(&svg).expect("well-formed");
-    let number = |text: Option<&str>| text.and_then(|text| text.parse::<f64>().ok()).expect("number");
+/// Where a card stands: left, top, width, height.
+type Frame = (f64, f64, f64, f64);
+
+fn number(text: Option<&str>) -> f64 {
+    text.and_then(|text| text.parse::<f64>().ok()).expect("number")
+}
+
+/// Frames of cards never overlap, nothing stands outside the picture, and texts fit into their cards.
+fn readable(svg: &str) -> Vec<Frame> {
+    let document = roxmltree::Document::parse(svg).expect("well-formed");
     let root = document.root_element();
     let (width, height) = (number(root.attribute("width")), number(root.attribute("height")));
-    assert!(width < 3.0 * height && height < 3.0 * width, "{width} by {height}");
-    let cards: Vec<(f64, f64, f64, f64)> = root
-        .children()
-        .filter_map(|group| {
-            let at = group.attribute("transform")?.strip_prefix("translate(")?.strip_suffix(')')?;
-            let (x, y) = at.split_once(' ')?;
-            let frame = group.children().find(|child| child.has_tag_name("rect"))?;
-            Some((
-                number(Some(x)),
-                number(Some(y)),
-                number(frame.attribute("width")),
-                number(frame.attribute("height")),
-            ))
-        })
-        .collect();
-    assert_eq!(cards.len(), 21);
+    let mut cards: Vec<Frame> = Vec::new();
+    for group in root.children() {
+        let Some(at) = group.attribute("transform") else { continue };
+        let (x, y) = at.trim_start_matches("translate(").trim_end_matches(')').split_once(' ').expect("two numbers");
+        let frame = group.children().find(|child| child.has_tag_name("rect")).expect("a frame");
+        let size = ["width", "height"].map(|name| number(frame.attribute(name)));
+        for text in group.descendants().filter(|node| node.has_tag_name("text")) {
+            // A character of the font is 7.2 wide at this size.
+            let long = text.text().unwrap_or_default().chars().map(|_| 7.25).sum::<f64>();
+            let (from, y) = (number(text.attribute("x")), number(text.attribute("y")));
+            let from = if text.attribute("text-anchor") == Some("end") { from - long } else { from };
+            assert!(from >= 0.0 && from + long <= size[0] && y > 0.0 && y < size[1], "{:?}", text.text());
+        }
+        cards.push((number(Some(x)), number(Some(y)), size[0], size[1]));
+    }
     for (index, a) in cards.iter().enumerate() {
         assert!(a.0 >= 0.0 && a.1 >= 0.0 && a.0 + a.2 <= width && a.1 + a.3 <= height, "{a:?}");
         for b in &cards[index + 1..] {
@@ -115,6 +117,60 @@ fn two_hundred_nodes_do_not_overlap() {
             assert!(apart, "{a:?} and {b:?}");
         }
     }
+    let arrows = document.descendants().filter(|node| node.attribute("marker-end").is_some());
+    for path in arrows.filter_map(|node| node.attribute("d")) {
+        passes_no_card(path, &cards);
+    }
+    cards
+}
+
+/// An arrow of straight parts goes around cards; a bent one only where no card stands between its ends.
+fn passes_no_card(path: &str, cards: &[Frame]) {
+    let numbers = |text: &str| -> Vec<f64> { text.split([' ', 'C']).map(|n| number(Some(n))).collect() };
+    let inside = |(left, top): (f64, f64), (right, bottom): (f64, f64)| {
+        cards.iter().find(|(x, y, w, h)| left < x + w - 2.0 && right > x + 2.0 && top < y + h - 2.0 && bottom > y + 2.0)
+    };
+    if path.contains('C') {
+        let at = numbers(path.trim_start_matches('M'));
+        let [from, to] = [at[0], at[at.len() - 2]];
+        let between = cards.iter().find(|(x, _, w, _)| *x > from && x + w < to);
+        assert_eq!(between, None, "{path}");
+        return;
+    }
+    let mut at = (0.0, 0.0);
+    for (index, _) in path.match_indices(|c: char| c.is_ascii_uppercase()) {
+        let rest = &path[index + 1..];
+        let value = &rest[..rest.find(|c: char| c.is_ascii_uppercase()).unwrap_or(rest.len())];
+        let next = match &path[index..=index] {
+            "M" => (numbers(value)[0], numbers(value)[1]),
+            "H" => (number(Some(value)), at.1),
+            _ => (at.0, number(Some(value))),
+        };
+        if index > 0 {
+            let (least, most) = ((at.0.min(next.0), at.1.min(next.1)), (at.0.max(next.0), at.1.max(next.1)));
+            assert_eq!(inside(least, most), None, "{path}");
+        }
+        at = next;
+    }
+}
+
+#[test]
+fn five_nodes_are_readable() {
+    let bed = Bed::new(&wide(1, 3));
+    let svg = bed.must(&["graph", "--no-state"]);
+    assert_eq!(svg.matches("<title>").count(), 6, "five rows and the picture: {svg}");
+    assert_eq!(readable(&svg).len(), 2);
+}
+
+#[test]
+fn two_hundred_nodes_do_not_overlap() {
+    let bed = Bed::new(&wide(20, 9));
+    let svg = bed.must(&["graph", "--no-state"]);
+    let document = roxmltree::Document::parse(&svg).expect("well-formed");
+    let [width, height] = ["width", "height"].map(|name| number(document.root_element().attribute(name)));
+    assert!(width < 3.0 * height && height < 3.0 * width, "{width} by {height}");
+    assert_eq!(readable(&svg).len(), 21);
+    assert!(svg.contains("stroke-linejoin"), "some of its arrows go around cards");
     assert_eq!(svg, bed.must(&["graph", "--no-state"]), "the same plan gives the same bytes");
     assert!(!bed.path("imgc.lock").exists(), "nothing was asked for");
 }

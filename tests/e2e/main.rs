@@ -11,6 +11,7 @@
 
 mod bed;
 mod caching;
+mod carrying;
 mod cleanup;
 mod engines;
 mod failures;

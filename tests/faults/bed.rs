@@ -134,7 +134,8 @@ impl Bed {
         }
     }
 
-    fn left(&self) -> Vec<String> {
+    /// What there is of it just now.
+    pub(crate) fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = Vec::new();
         for dir in [self.cache.join("scratch"), self.path("tmp")] {
             left.extend(entries(&dir).iter().map(|path| path.display().to_string()));
@@ -154,36 +155,58 @@ impl Bed {
         }
         left.extend(temporary);
         left.extend(self.processes_and_mounts());
-        left.extend(
-            entries(Path::new("/run"))
-                .iter()
-                .filter(|path| path.to_string_lossy().contains("imgc") && !path.to_string_lossy().contains("-test"))
-                .map(|path| path.display().to_string()),
-        );
+        // Tests of other kinds may have locks there.
+        let is_ours = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.contains("imgc") && !name.contains("-test")
+        };
+        let run = entries(Path::new("/run"));
+        let below = run.iter().filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.is_dir()));
+        let below: Vec<PathBuf> = below.flat_map(|path| entries(path)).collect();
+        left.extend(run.iter().chain(&below).filter(|path| is_ours(path)).map(|path| path.display().to_string()));
         left
     }
 
-    /// Every process of this bed, and every mount of it in the namespace of any process. What imgc starts has the bed's
-    /// folder in its environment or command line; steps have it in their mounts.
+    /// Every process of this bed, and every mount of it in any namespace. What imgc starts has the marker of its run in
+    /// its environment, or the bed's folder in its environment or command line; steps have the folder in their mounts.
     pub(crate) fn processes_and_mounts(&self) -> Vec<String> {
         let dir = self.dir.path().to_str().expect("UTF-8");
+        let marks: Vec<String> = self.runs().iter().map(|run| format!("IMGC_RUN={run}")).collect();
         let mut found = Vec::new();
+        let mut namespaces = BTreeSet::new();
         for process in entries(Path::new("/proc")) {
             let pid = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !pid.bytes().all(|byte| byte.is_ascii_digit()) || pid == std::process::id().to_string() {
+            if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
-            let ours = mounts.lines().filter(|line| line.contains(dir) && !self.is_disk(line));
-            found.extend(ours.map(|line| format!("mount of {pid}: {line}")));
-            for file in ["environ", "cmdline"] {
-                let text = fs::read(process.join(file)).unwrap_or_default();
-                if String::from_utf8_lossy(&text).contains(dir) {
-                    found.push(format!("process {pid}: {}", cmdline(&process)));
+            // A thread may have a namespace of its own; what is mounted is told as it is seen below its root.
+            for thread in entries(&process.join("task")) {
+                let [Ok(namespace), Ok(root)] = ["ns/mnt", "root"].map(|link| fs::read_link(thread.join(link))) else {
+                    continue;
+                };
+                if namespaces.insert((namespace, root)) {
+                    let mounts = fs::read_to_string(thread.join("mountinfo")).unwrap_or_default();
+                    let ours = mounts.lines().filter(|line| line.contains(dir) && !self.is_disk(line));
+                    found.extend(ours.map(|line| format!("mount of {pid}: {line}")));
                 }
+            }
+            let [environment, command] = ["environ", "cmdline"].map(|file| {
+                let text = fs::read(process.join(file)).unwrap_or_default();
+                String::from_utf8_lossy(&text).into_owned()
+            });
+            let is_marked = environment.split('\0').any(|variable| marks.iter().any(|mark| mark == variable));
+            let is_self = pid == std::process::id().to_string();
+            if !is_self && (is_marked || environment.contains(dir) || command.contains(dir)) {
+                found.push(format!("process {pid}: {}", command.replace('\0', " ")));
             }
         }
         found
+    }
+
+    /// The ids of all runs since the last reset.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        let runs = entries(&self.path("state/imgc/runs"));
+        runs.iter().filter_map(|run| Some(run.file_name()?.to_str()?.to_owned())).collect()
     }
 
     /// Whether a mount is the disk that a test put its store on.
@@ -197,11 +220,6 @@ impl Drop for Bed {
         remove(&self.path("package"));
         remove(&self.cache);
     }
-}
-
-fn cmdline(process: &Path) -> String {
-    let text = fs::read(process.join("cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&text).replace('\0', " ")
 }
 
 /// A tar archive with a busybox and the names by which steps call it.
@@ -307,5 +325,10 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % end
+    }
+
+    /// One of them, of which there must be one.
+    pub(crate) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).expect("an index")]
     }
 }

@@ -133,6 +133,47 @@ fn what_is_damaged_on_its_way_is_refused_and_can_be_mended() {
     nothing_runs(&bed, &expected, "after all");
 }
 
+/// Whatever record of it is gone: what needs it is refused by name, or is not there; nothing else is lost.
+#[test]
+fn a_record_that_is_gone_is_told_and_costs_what_needs_it() {
+    if !builds() {
+        return;
+    }
+    let (bed, _) = exported(3);
+    let expected = bed.archive();
+    let mut records = Vec::new();
+    walk(&bed.path("depot"), &mut |path| records.push(path.to_owned()));
+    records.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    assert!(records.len() >= 9, "{records:?}");
+    for record in &records {
+        let text = fs::read(record).expect("record");
+        fs::remove_file(record).expect("record");
+        bed.reset();
+        let import = bed.run(&["cache", "import", "../depot"]);
+        let what = record.display().to_string();
+        if what.contains("/lists/") {
+            // It only says what there should be, and all of that is there.
+            assert_eq!(import.code, Some(0), "{what}: {}{}", import.out, import.err);
+            nothing_runs(&bed, &expected, &what);
+            fs::write(record, text).expect("record");
+            continue;
+        }
+        assert_eq!(import.code, Some(3), "{what}: {}{}", import.out, import.err);
+        let why =
+            if what.contains("/entries/") { "its record is missing" } else { "the list of its chunks is missing" };
+        for part in ["refused: ", why, "export them again"] {
+            assert!(import.err.contains(part), "`{part}` is not in: {}", import.err);
+        }
+        let applied = bed.apply();
+        assert!(applied.json()["ran"].as_u64().is_some_and(|ran| ran > 0), "{what}: {}", applied.out);
+        assert!(bed.archive() == expected, "{what}: other bytes");
+        fs::write(record, text).expect("record");
+    }
+    bed.reset();
+    bed.must(&["cache", "import", "../depot"]);
+    nothing_runs(&bed, &expected, "all records are there again");
+}
+
 /// Killed at every point that it passes, an import is repeated and takes what is missing.
 #[test]
 fn an_import_survives_death_at_every_point() {

@@ -2,7 +2,7 @@
 //!
 //! A recorded run tells which events there are and how far apart. Each attempt draws one of a phase and a moment before
 //! the next, waits for it on a pipe that imgc reports its fail points to, and kills. Which phase it was really in is told
-//! by the last event that got through; attempts go on until every phase was hit often enough.
+//! by the last event that got through; attempts go on until every victim was hit often enough in every phase.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -10,23 +10,44 @@ use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::bed::{Bed, Random, builds, program};
+use crate::bed::{Bed, Random, builds, entries, program};
 
 const PHASES: [&str; 8] = ["unpack", "mount", "step", "capture", "publish", "index", "export", "replay"];
 
 /// Who is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
     Imgc,
     Group,
     Keeper,
 }
+
+/// Who can be killed in a phase: all machines are closed when files are exported, and no keeper is there any more.
+fn victims(phase: &str) -> &'static [Victim] {
+    let all = &[Victim::Imgc, Victim::Group, Victim::Keeper];
+    if phase == "export" { &all[..2] } else { all }
+}
+
+/// What is applied so that the victim is there in the phase.
+#[derive(Clone, Copy)]
+struct Scene {
+    args: &'static [&'static str],
+    /// For `IMGC_FAULT_AT`.
+    fault: Option<&'static str>,
+}
+
+const ALONE: Scene = Scene { args: &["apply", "--format", "json", "archive"], fault: None };
+/// Whose base is unpacked has no machine yet: the keeper is that of another image meanwhile.
+const BESIDE: Scene = Scene { args: &["apply", "--format", "json"], fault: Some("unpack.begin#1=sleep:400") };
+/// Who dies with a keeper that takes its time, so that the next run comes upon it.
+const DYING: Scene = Scene { args: ALONE.args, fault: Some("keeper.orphaned#1=sleep:300") };
 
 /// A run whose fail points are read as it passes them.
 struct Watched {
@@ -39,7 +60,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(bed: &Bed) -> Self {
+    fn start(bed: &Bed, scene: Scene) -> Self {
         let path = bed.path("pipe");
         if !path.exists() {
             let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -53,8 +74,9 @@ impl Watched {
             .open(&path)
             .expect("the pipe");
         let child = bed
-            .imgc(&["apply", "--format", "json"])
+            .imgc(scene.args)
             .env("IMGC_FAULT_TRACE", &path)
+            .envs(scene.fault.map(|fault| ("IMGC_FAULT_AT", fault)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
@@ -97,8 +119,13 @@ impl Watched {
         self.read(Duration::from_millis(1));
     }
 
-    /// The phase of the last event of imgc, that of keepers after its end not counted.
+    /// The phase of the last event of imgc, that of keepers after its end not counted. What is being unpacked is the
+    /// phase whatever goes on beside it.
     fn phase(&self) -> &str {
+        let count = |name: &str| self.seen.iter().filter(|(seen, _)| seen == name).count();
+        if count("unpack.begin") > count("unpack.done") {
+            return "unpack";
+        }
         let last = self.seen.iter().rev().find(|(name, _)| !name.starts_with("keeper."));
         last.map_or("", |(name, _)| phase_of(name))
     }
@@ -128,12 +155,23 @@ fn phase_of(name: &str) -> &str {
 #[derive(Default)]
 struct Tally {
     kills: usize,
-    landed: BTreeMap<String, usize>,
+    landed: BTreeMap<(String, Victim), usize>,
     committed: usize,
     still_cached: usize,
-    victims: BTreeMap<&'static str, usize>,
 }
 
+impl Tally {
+    fn of(&self, phase: &str, victim: Victim) -> usize {
+        self.landed.get(&(phase.to_owned(), victim)).copied().unwrap_or(0)
+    }
+
+    fn in_phase(&self, phase: &str) -> usize {
+        victims(phase).iter().map(|victim| self.of(phase, *victim)).sum()
+    }
+}
+
+/// `IMGC_FAULT_KILLS` of them, 200 where nothing is said: a tenth in each of the eight phases, shared equally by those who
+/// can be killed in it, and the rest anywhere.
 #[test]
 fn random_kills_lose_nothing_and_leave_nothing() {
     if !builds() {
@@ -141,39 +179,70 @@ fn random_kills_lose_nothing_and_leave_nothing() {
     }
     let wanted: usize = std::env::var("IMGC_FAULT_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
     let each = (wanted / 10).max(1);
+    let share = |phase: &str| each.div_ceil(victims(phase).len());
     // Long enough to be hit while they run.
-    let bed = Bed::new(&program(5).replace("echo", "sleep 0.02; echo"));
-    let mut recorded = Watched::start(&bed);
+    let bed = Bed::new(&(program(5).replace("echo", "sleep 0.02; echo") + BESIDE_IT));
+    std::fs::copy("/bin/busybox", bed.path("package/busybox")).expect("busybox-static");
+    let mut recorded = Watched::start(&bed, ALONE);
     recorded.finish();
     let expected = bed.archive();
     bed.reset();
     let mut random = Random::new(4);
     let mut tally = Tally::default();
     for phase in PHASES {
-        let mut attempts = 0;
-        while tally.landed.get(phase).copied().unwrap_or(0) < each {
-            attempts += 1;
-            assert!(attempts < 10 * each + 20, "{phase} was hit only {:?} times", tally.landed.get(phase));
-            one_kill(&bed, phase, &recorded, &expected, &mut random, &mut tally);
+        for victim in victims(phase).iter().copied() {
+            let mut attempts = 0;
+            while tally.of(phase, victim) < share(phase) {
+                attempts += 1;
+                assert!(
+                    attempts < 10 * each + 20,
+                    "{victim:?} was hit in {phase} only {} times",
+                    tally.of(phase, victim)
+                );
+                one_kill(&bed, (phase, victim), &recorded, &expected, &mut random, &mut tally);
+            }
         }
     }
     while tally.kills < wanted {
-        let phase = PHASES[usize::try_from(random.below(PHASES.len() as u64)).expect("an index")];
-        one_kill(&bed, phase, &recorded, &expected, &mut random, &mut tally);
+        let phase = random.of(&PHASES);
+        let victim = random.of(victims(phase));
+        one_kill(&bed, (phase, victim), &recorded, &expected, &mut random, &mut tally);
     }
     eprintln!(
-        "{} kills {:?}, landed in {:?}; {} of {} committed results still cached; 0 wrong bytes",
-        tally.kills, tally.victims, tally.landed, tally.still_cached, tally.committed
+        "{} kills, landed in {:?}; {} of {} committed results still cached; 0 wrong bytes",
+        tally.kills, tally.landed, tally.still_cached, tally.committed
     );
+    for phase in PHASES {
+        assert!(tally.in_phase(phase) >= each, "{phase}: {:?}", tally.landed);
+        assert!(victims(phase).iter().all(|victim| tally.of(phase, *victim) >= share(phase)), "{:?}", tally.landed);
+    }
     assert!(tally.still_cached * 100 >= tally.committed * 99, "{} of {}", tally.still_cached, tally.committed);
 }
 
-fn one_kill(bed: &Bed, phase: &str, recorded: &Watched, expected: &[u8], random: &mut Random, tally: &mut Tally) {
+/// An image whose machine is open while the base of the other is held up.
+const BESIDE_IT: &str = r#"image beside {
+  from = rootfs.scratch()
+  copy "shell" { src = file("./busybox"), dest = "/bin/sh", mode = 0o755 }
+  sh "wait" { script = "n=0; while [ $n -lt 50000 ]; do n=$((n+1)); done" }
+}
+output other = oci.archive(beside)
+"#;
+
+fn one_kill(
+    bed: &Bed,
+    (phase, victim): (&str, Victim),
+    recorded: &Watched,
+    expected: &[u8],
+    random: &mut Random,
+    tally: &mut Tally,
+) {
     bed.reset();
+    let mut orphan = None;
     if phase == "replay" {
         // There is something to replay only after a run that died with its machine open.
-        let mut dead = Watched::start(bed);
+        let mut dead = Watched::start(bed, if victim == Victim::Keeper { DYING } else { ALONE });
         dead.until("step", 1);
+        orphan = children(dead.child.id()).first().copied();
         kill(dead.child.id());
         dead.finish();
     }
@@ -186,52 +255,51 @@ fn one_kill(bed: &Bed, phase: &str, recorded: &Watched, expected: &[u8], random:
         }
         None => Duration::from_micros(500),
     };
-    let mut run = Watched::start(bed);
-    if !run.until(phase, which + 1) {
+    let scene = if (phase, victim) == ("unpack", Victim::Keeper) { BESIDE } else { ALONE };
+    let mut run = Watched::start(bed, scene);
+    if !run.until(phase, if scene.fault.is_some() { 1 } else { which + 1 }) {
         run.finish();
         return;
     }
     let micros = u64::try_from(gap.as_micros()).expect("a short gap").clamp(1, 20_000);
     std::thread::sleep(Duration::from_micros(random.below(micros)));
-    let victim = match random.below(3) {
-        0 => Victim::Imgc,
-        1 => Victim::Group,
-        _ => Victim::Keeper,
-    };
-    let killed = strike(&run, victim);
+    let struck = strike(&mut run, victim, orphan, scene);
+    // Who lost its keeper alone goes on.
+    let at_once = run.phase().to_owned();
     run.finish();
+    if !struck {
+        return;
+    }
+    let landed = if victim == Victim::Keeper { at_once } else { run.phase().to_owned() };
+    let what = format!("{victim:?} killed in {landed} ({})", run.seen.last().map_or("", |(name, _)| name));
     tally.kills += 1;
-    *tally.victims.entry(killed).or_default() += 1;
-    *tally.landed.entry(run.phase().to_owned()).or_default() += 1;
-    let again = bed.apply();
-    let what = format!("{killed} killed in {phase} ({})", run.seen.last().map_or("", |(name, _)| name));
+    *tally.landed.entry((landed, victim)).or_default() += 1;
+    let again = bed.must(scene.args);
     assert!(bed.archive() == expected, "{what}: other bytes");
     tally.committed += run.committed();
     tally.still_cached += run.committed().min(again.cached());
     bed.nothing_is_left(&what);
 }
 
-/// Kills; a keeper where there is one just then, else imgc.
-fn strike(run: &Watched, victim: Victim) -> &'static str {
+/// Kills; false where there is no keeper that could be.
+fn strike(run: &mut Watched, victim: Victim, orphan: Option<u32>, scene: Scene) -> bool {
     let imgc = run.child.id();
     match victim {
         Victim::Keeper => {
-            if let Some(keeper) = children(imgc).first() {
-                kill(*keeper);
-                "a keeper"
-            } else {
-                kill(imgc);
-                "imgc"
+            let mut keeper = orphan.filter(|keeper| is_alive(*keeper)).or_else(|| children(imgc).first().copied());
+            while keeper.is_none() && scene.fault.is_some() && run.phase() == "unpack" {
+                run.read(Duration::from_millis(2));
+                keeper = children(imgc).first().copied();
             }
+            keeper.into_iter().for_each(kill);
+            run.read(Duration::from_micros(1));
+            keeper.is_some()
         }
         Victim::Imgc => {
             kill(imgc);
-            "imgc"
+            true
         }
-        Victim::Group => {
-            let _ = kill_process_group(pid(imgc), Signal::KILL);
-            "the process group"
-        }
+        Victim::Group => kill_process_group(pid(imgc), Signal::KILL).is_ok(),
     }
 }
 
@@ -246,10 +314,21 @@ pub(crate) fn kill(id: u32) {
 
 /// The processes that this one started and that still run.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
-    let output = Command::new("ps").args(["-o", "pid=,stat=", "--ppid", &parent.to_string()]).output().expect("ps");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let alive = text.lines().filter(|line| !line.contains('Z'));
-    alive.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+    let all = entries(Path::new("/proc"));
+    let ids = all.iter().filter_map(|process| process.file_name()?.to_str()?.parse().ok());
+    ids.filter(|id| stat(*id).is_some_and(|(state, above)| above == parent && state != "Z")).collect()
+}
+
+fn is_alive(id: u32) -> bool {
+    stat(id).is_some_and(|(state, _)| state != "Z")
+}
+
+/// The state of a process, and who started it.
+fn stat(id: u32) -> Option<(String, u32)> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name before may hold anything.
+    let mut rest = text.rsplit_once(')')?.1.split_whitespace();
+    Some((rest.next()?.to_owned(), rest.next()?.parse().ok()?))
 }
 
 /// The keeper of an imgc, once there is one.

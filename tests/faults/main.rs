@@ -17,5 +17,6 @@ mod clocks;
 mod disks;
 mod flips;
 mod kills;
+mod leftovers;
 mod many;
 mod points;

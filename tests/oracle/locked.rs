@@ -121,3 +121,35 @@ pub(crate) fn mutations(scratch: &Path) -> Vec<Mutation> {
     }
     list.0
 }
+
+/// Archives and epochs that the base was built with already.
+pub(crate) fn behind() -> Vec<Mutation> {
+    let mut list = List(Vec::new());
+    for k in 0..3 {
+        list.add(format!("archive {k} behind the source"), LOUD, json!({ "cause": "archives" }), move |package| {
+            let epoch = line(package, "epoch = ");
+            package.edit_file("imgc.lock", &epoch, &format!("{epoch}\narchives = [\"https://archive.test/{k}\"]"));
+        });
+    }
+    for k in 0..3 {
+        let epoch = 1_000_000_000 + k * 86_400;
+        let cause = json!({ "cause": "epoch", "after": epoch.to_string() });
+        let mutation = list.add(format!("epoch {k} behind the source"), QUIET, cause, move |package| {
+            let from = line(package, "epoch = ");
+            package.edit_file("imgc.lock", &from, &format!("epoch = {epoch}"));
+        });
+        let all = STEPS.iter().skip(1).flat_map(|step| [step.address, step.output]);
+        mutation.touches = all.map(str::to_owned).collect();
+    }
+    list.0
+}
+
+/// Steps that another imgc ran, whose kind did it in another way; the first that is touched says so.
+pub(crate) fn revisions() -> Vec<Mutation> {
+    let mut list = List(Vec::new());
+    for (at, kind) in [(BASE, "rootfs.oci"), (QUIET, "sh"), (LOUD, "sh"), ("x_loud", "oci.archive")] {
+        let cause = json!({ "cause": "revision", "kind": kind, "before": "0", "after": "1" });
+        list.add(format!("another revision of {at}"), at, cause, |_| ());
+    }
+    list.0
+}

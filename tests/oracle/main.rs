@@ -80,6 +80,25 @@ impl Bed {
         }
     }
 
+    /// Makes the store one in which another imgc ran a step, whose kind had revision 0: what it left stands under another
+    /// fingerprint, which is as if it were not there.
+    fn ran_by_another(&self, address: &str) {
+        for notes in ["applied", "planned"] {
+            let _ = fs::remove_dir_all(self.path("store").join(notes));
+        }
+        let index = rusqlite::Connection::open(self.path("store/index.sqlite")).expect("the index");
+        let spec: String = index
+            .query_row("SELECT spec FROM specs WHERE address = ?1", [address], |row| row.get(0))
+            .expect("what was noted of the step");
+        let other = spec.replace(r#"["revision","1"]"#, r#"["revision","0"]"#);
+        assert_ne!(other, spec);
+        let noted: Value = serde_json::from_str(&spec).expect("JSON");
+        let fingerprint = noted["fingerprint"].as_str().expect("a fingerprint").to_uppercase();
+        let changed = index.execute("UPDATE specs SET spec = ?2 WHERE address = ?1", [address, &other]);
+        let removed = index.execute("DELETE FROM entries WHERE hex(fingerprint) = ?1", [fingerprint]);
+        assert_eq!((changed, removed), (Ok(1), Ok(1)));
+    }
+
     fn restore(&self) {
         self.index(|there, _| fs::remove_file(there).expect("index"));
         for entry in fs::read_dir(self.path("kept")).expect("kept").flatten() {
@@ -94,6 +113,11 @@ impl Bed {
         assert!(package != self.base, "{} changes nothing", mutation.name);
         package.write(&self.path("package"));
         self.restore();
+        self.outcome(mutation)
+    }
+
+    /// The same, of what was done to the package or the store already.
+    fn outcome(&self, mutation: &Mutation) -> Vec<String> {
         let plan: Value = serde_json::from_str(&self.must("store", &["plan", "--format", "json"])).expect("a plan");
         let ran = started(&self.must("store", &["apply", "--format", "json"]));
         self.must("truth", &["apply", "--no-cache", "--out-dir", "out-truth"]);
@@ -214,4 +238,30 @@ fn every_change_of_the_lock_is_explained_and_runs_exactly_what_it_must() {
     assert!(all.len() >= 20, "only {} mutations", all.len());
     let wrong: Vec<String> = all.iter().flat_map(|mutation| bed.check(mutation)).collect();
     assert!(wrong.is_empty(), "{} of {} mutations:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+}
+
+/// Where the lock changes, its source is the first that says so. Once that stands again, what is behind it has causes of
+/// its own; and so has what another imgc ran in another way.
+#[test]
+fn causes_behind_a_source_that_stands_are_told() {
+    if !can_build() {
+        return;
+    }
+    let bed = Bed::new(locked::package, locked::STEPS);
+    let mut wrong = Vec::new();
+    for mutation in locked::behind() {
+        let mut package = bed.base.clone();
+        (mutation.change)(&mut package);
+        package.write(&bed.path("package"));
+        bed.restore();
+        bed.must("store", &["apply", "x_base"]);
+        wrong.extend(bed.outcome(&mutation));
+    }
+    for mutation in locked::revisions() {
+        bed.base.write(&bed.path("package"));
+        bed.restore();
+        bed.ran_by_another(&mutation.touches[0]);
+        wrong.extend(bed.outcome(&mutation));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

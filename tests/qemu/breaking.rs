@@ -155,7 +155,7 @@ fn a_guest_is_kept_and_reached(place: &Place) {
     within(Duration::from_secs(20), "`imgc clean` ends it", || place.running().is_empty().then_some(()));
 }
 
-/// `imgc shell --parked`: the very guest in which the step failed, which lives on.
+/// `imgc shell --parked`: the very guest in which the step failed, which lives on; by its agent, and where that is gone by SSH.
 fn a_kept_guest_is_entered(place: &Place, said: &str) {
     // A guest that was resumed has said nothing on its console since: there is none to keep. Lines may be broken.
     let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -168,10 +168,23 @@ fn a_kept_guest_is_entered(place: &Place, said: &str) {
         let output = run(shell.current_dir(&place.package).env("IMGC_TEST_PASSWORD", "none"));
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         assert_eq!(place.running().len(), 1, "the guest was ended");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (said(&output.stdout), said(&output.stderr))
     };
-    assert_eq!(enter("cat /root/ready; touch /run/entered; exit 3"), "ready");
-    assert_eq!(enter("ls /run/entered; exit 3"), "/run/entered");
+    assert_eq!(enter("cat /root/ready; touch /run/entered; exit 3").0, "ready");
+    assert_eq!(enter("ls /run/entered; exit 3").0, "/run/entered");
+    // A moment later, so that this answer still comes.
+    let ended = enter(
+        "agents=; for p in /proc/[0-9]*; do case $(readlink $p/exe) in /run/imgc/agent*) agents=\"$agents ${p#/proc/}\" ;; esac; done
+         [ -n \"$agents\" ] || exit 4
+         setsid sh -c \"sleep 2; kill -9 $agents\" </dev/null >/dev/null 2>&1 &
+         exit 3",
+    );
+    assert!(!ended.1.contains("by SSH"), "{}", ended.1);
+    std::thread::sleep(Duration::from_secs(6));
+    let (found, notes) = enter("ls /run/entered; exit 3");
+    assert_eq!(found, "/run/entered");
+    assert!(notes.contains("it is brought again by SSH"), "{notes}");
 }
 
 /// A program in a guest as a step left it, over the agent.

@@ -66,11 +66,14 @@ fn machine_clones_share_the_memory_of_their_layer() {
     let numbers: BTreeSet<String> = calls.iter_mut().map(line).collect();
     assert_eq!(numbers.len(), 8, "clones draw the same random numbers: {numbers:?}");
     they_share(&place);
+    let emulated = place.running().iter().all(|pid| arguments(*pid).contains("tcg"));
     for call in calls {
         call.into_inner().write_all(b"go\n").expect("a guest that waits");
     }
     let status = child.0.wait().expect("its end");
     assert!(status.success(), "{status}\n{}", said());
+    let notes = said().matches("guests are emulated, which is slow: ").count();
+    assert_eq!(notes, usize::from(emulated), "the reason is said once for all guests:\n{}", said());
     assert!(place.running().is_empty(), "a guest is left");
     for (path, digest) in layers.iter().flatten() {
         assert_eq!(&must(Command::new("sha256sum").arg(path)), digest, "the layer was written to");
@@ -96,6 +99,10 @@ fn they_share(place: &Place) {
     let ports: Vec<Vec<String>> = guests.iter().map(|pid| listening(*pid)).collect();
     let distinct: BTreeSet<&String> = ports.iter().flatten().collect();
     assert!(ports.iter().all(|ports| ports.len() == 1) && distinct.len() == 8, "clones share a port: {ports:?}");
+}
+
+fn arguments(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// The files below a folder of the store that hold RAM or content.

@@ -78,3 +78,19 @@ fn machine_disk_that_is_not_sound_is_refused() {
     place.write(&program("text.img", ", format: qcow2"));
     refused_in(&place, &["text.img is no qcow2 image"]);
 }
+
+/// A disk without a system: the wait for it is bounded, and what was seen of it is told and kept.
+#[test]
+fn machine_that_never_answers_is_given_up() {
+    if skipped() {
+        return;
+    }
+    let place = Place::new("");
+    must(Command::new("qemu-img").args(["create", "-q", "-f", "raw"]).arg(place.package.join("empty.img")).arg("64M"));
+    place.write(
+        "image vm {\n from = qemu.disk(file(\"empty.img\"), format: raw)\n \
+         machine = { memory = 128MiB, login = { key = file(\"./key\"), timeout = 20s } }\n sh \"never\" { script = \"true\" }\n}\n\
+         output kept = vm\n",
+    );
+    refused_in(&place, &["the guest does not answer within 20 s", "its screen is kept in "]);
+}

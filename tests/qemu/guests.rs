@@ -139,6 +139,24 @@ impl Drop for Place {
         if std::thread::panicking() {
             let _ = self.bed.imgc(&["clean"]).output();
         }
+        if let Ok(store) = fs::canonicalize(self.bed.path("cache")) {
+            trim(&store.join("memory"));
+        }
+    }
+}
+
+/// Every layer of every test keeps 300 MB of memory, and the disks of those who run the tests are not endless: what was used
+/// longest ago goes, but for guests that have just booted, on which all tests stand.
+fn trim(memory: &Path) {
+    const KEPT: usize = 8;
+    let parts = fs::read_dir(memory).into_iter().flatten().flatten();
+    let steps = parts.filter(|part| !part.file_name().to_string_lossy().starts_with("booted-"));
+    let mut steps: Vec<_> = steps
+        .filter_map(|part| Some((fs::metadata(part.path().join("part.json")).ok()?.modified().ok()?, part.path())))
+        .collect();
+    steps.sort();
+    for (_, part) in steps.iter().rev().skip(KEPT) {
+        let _ = fs::remove_dir_all(part);
     }
 }
 

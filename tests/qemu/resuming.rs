@@ -1,9 +1,10 @@
 //! Layers: resumed, booted, and what a killed imgc leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use imgc_store::{Payload, Store};
@@ -39,6 +40,7 @@ image four {{
   sh "four" {{
     script = """
       echo {last} >/root/four
+      if [ {last} = edited ]; then echo serial-of-{run} >/dev/ttyS0; sleep 3; fi
       echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
       echo "uptime=$(cut -d. -f1 /proc/uptime)"
       echo "file=$(cat /run/t/file 2>/dev/null || echo none)"
@@ -77,7 +79,8 @@ fn machine_an_edited_step_goes_on_from_the_running_guest() {
     assert!(place.running().is_empty(), "a guest is left after a build");
 
     place.write(&four_steps(&run, "edited"));
-    let edited = place.apply(&[]);
+    let (edited, consoles) = while_reading_consoles(&place, || place.apply(&[]));
+    its_console_shows_no_boot(&consoles, &format!("serial-of-{run}"));
     assert!(edited.contains("1 nodes run") || edited.contains("1 node run"), "{edited}");
     assert_eq!(said(&edited, "boot="), said(&first, "boot="), "the guest booted");
     assert_eq!(said(&edited, "process="), "alive");
@@ -99,6 +102,39 @@ fn machine_an_edited_step_goes_on_from_the_running_guest() {
     assert_eq!(said(&cold, "process="), "gone");
     assert_eq!(said(&cold, "further="), said(&first, "further="), "what is on the further disk is lost");
     assert_eq!(said(&cold, "tree="), said(&edited, "tree="), "--cold gives another file tree");
+}
+
+/// Does something, and keeps what the serial consoles of this store's guests say meanwhile: they go with their guests.
+fn while_reading_consoles<T>(place: &Place, what: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let scratch = place.bed.path("cache").join("scratch");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut consoles = BTreeMap::new();
+            while !done.load(Ordering::Relaxed) {
+                for guest in fs::read_dir(&scratch).into_iter().flatten().flatten() {
+                    if let Ok(bytes) = fs::read(guest.path().join("serial.log")) {
+                        consoles.insert(guest.path(), String::from_utf8_lossy(&bytes).into_owned());
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            consoles.into_values().collect()
+        });
+        let result = what();
+        done.store(true, Ordering::Relaxed);
+        (result, reader.join().expect("what reads consoles"))
+    })
+}
+
+/// The console of the guest that says the mark begins with it: neither firmware nor kernel has written there since it was
+/// taken up.
+fn its_console_shows_no_boot(consoles: &[String], mark: &str) {
+    let console = consoles.iter().find(|console| console.contains(mark));
+    let console = console.unwrap_or_else(|| panic!("no console says `{mark}`: {consoles:?}"));
+    for boot in ["Linux version", "BdsDxe", "GRUB"] {
+        assert!(!console.contains(boot), "the console shows a boot:\n{console}");
+    }
 }
 
 /// No layer stands before the first step of all: it goes on from the guest as it was when it had booted.
@@ -134,6 +170,43 @@ output kept_again = again
     assert_ne!(said(&again, "boot-after="), said(&again, "boot-between="), "the script did not restart it");
     assert_ne!(said(&again, "boot-after="), before);
     place.write(&four_steps(run, "edited"));
+}
+
+/// Each of the four layers by itself in a QEMU that knows nothing of imgc: its disk alone comes up to a login. The other
+/// test looks at what is on them.
+#[test]
+fn machine_each_layer_boots_without_its_memory() {
+    if skipped() {
+        return;
+    }
+    let place = Place::new(&four_steps(&unlike_any_other(), "first"));
+    let before = top_images(&place);
+    place.apply(&[]);
+    let after = top_images(&place);
+    let layers: Vec<_> = after.difference(&before).collect();
+    assert!(layers.len() >= 4, "{layers:?}");
+    let boots: Vec<_> = layers.iter().enumerate().map(|(n, top)| alone(&place, n, top)).collect();
+    for (_guest, serial) in &boots {
+        within(Duration::from_secs(900), "a layer boots without its memory", || {
+            let text = fs::read(serial).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(!text.contains("emergency mode") && !text.contains("Kernel panic"), "{text}");
+            text.contains("login:").then_some(())
+        });
+    }
+}
+
+/// A plain QEMU on an image of the store, which stays as it is, and where its serial console is written to.
+fn alone(place: &Place, n: usize, top: &Path) -> (Running, PathBuf) {
+    let (serial, vars) = (place.bed.path(&format!("serial{n}.log")), place.bed.path(&format!("vars{n}.fd")));
+    fs::copy("/usr/share/OVMF/OVMF_VARS.fd", &vars).expect("variables of the firmware");
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-nodefaults", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "512", "-display", "none"]);
+    qemu.args(["-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]);
+    qemu.arg("-drive").arg(format!("if=pflash,format=raw,unit=1,file={}", vars.display()));
+    qemu.arg("-drive").arg(format!("if=virtio,format=qcow2,snapshot=on,file={}", top.display()));
+    qemu.arg("-serial").arg(format!("file:{}", serial.display()));
+    (Running(qemu.stdin(Stdio::null()).spawn().expect("QEMU")), serial)
 }
 
 /// The first disk of each layer that came since is sound by itself, without any memory, and has the file of its step.

@@ -117,7 +117,6 @@ output kept_seeded = seeded
 "##;
 
 #[test]
-#[ignore = "takes minutes of emulation: make test-long"]
 fn machine_ships_nothing_of_its_build() {
     if skipped() || ["debugfs", "sgdisk"].iter().any(|program| !has(program) && lacking(program)) {
         return;
@@ -169,9 +168,12 @@ fn by_itself(place: &Place, secrets: &[String; 3]) -> (Running, PathBuf) {
 
 /// A store of its own, which can be trimmed while other tests build, with the disk that they share.
 fn apart() -> Place {
+    apart_in(Bed::new(Who::Root))
+}
+
+pub(crate) fn apart_in(bed: Bed) -> Place {
     let others = Place::new("output bare = disk0\n");
     others.apply(&[]);
-    let bed = Bed::new(Who::Root);
     let package = bed.path("vm");
     fs::create_dir_all(&package).expect("folder");
     for (from, to) in [("key", "key"), ("out/bare.qcow2", "base.qcow2")] {
@@ -181,7 +183,7 @@ fn apart() -> Place {
 }
 
 /// A text that is nowhere else.
-fn canary(name: &str) -> String {
+pub(crate) fn canary(name: &str) -> String {
     let bytes = fs::read("/proc/sys/kernel/random/uuid").expect("a uuid");
     format!("canary-{name}-{}", String::from_utf8_lossy(&bytes).trim())
 }
@@ -267,7 +269,7 @@ fn sha256(text: &str) -> String {
 }
 
 /// The files of store, state and output that have these bytes, as they are on the disk.
-fn holding(place: &Place, bytes: &str) -> BTreeSet<String> {
+pub(crate) fn holding(place: &Place, bytes: &str) -> BTreeSet<String> {
     let folders: Vec<PathBuf> = vec![
         fs::canonicalize(place.bed.path("cache")).expect("store"),
         place.bed.path("state"),

@@ -162,7 +162,7 @@ impl Library {
     fn planned(&self, declared: &Declared, given: &[(&str, &str)]) -> Json {
         let text = self.program(declared, given);
         let plan = plan(&text);
-        let node = plan.nodes.iter().rev().find(|node| node.kind == declared.kind);
+        let node = plan.nodes.iter().rev().find(|node| *node.kind == *declared.kind);
         plain_record(
             &node.unwrap_or_else(|| panic!("no node of the kind {} in the plan of:\n{text}", declared.kind)).args,
         )

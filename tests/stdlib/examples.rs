@@ -43,7 +43,7 @@ fn examples_compile_and_their_scripts_are_clean() {
         });
         for node in plan(&program).nodes.iter().filter(|node| node.kind == "sh") {
             if let Some(Value::Script { text, .. }) = node.args.get("script") {
-                scripts.push((node.address.to_string(), text.clone()));
+                scripts.push((node.address.to_string(), text.to_string()));
             }
         }
     }

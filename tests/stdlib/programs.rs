@@ -17,25 +17,31 @@ struct Program {
     says: &'static [&'static str],
 }
 
+/// The digest of a file that nobody has.
+const WANTED: &str = "digest=sha256:5555555555555555555555555555555555555555555555555555555555555555";
+
+/// The same of the program that has a medium for each cloud.
+const CLOUD: &str = "cloud_digest=sha256:5555555555555555555555555555555555555555555555555555555555555555";
+
 const PROGRAMS: [Program; 6] = [
     // Machines of QEMU: what is refused is the file that stands in the place of the wanted one.
-    Program {
-        name: "matrix",
-        args: &["--set", "mirror=@"],
-        code: 3,
-        says: &["debian-12-genericcloud-amd64.qcow2 is another one now", "1111111111111111"],
-    },
+    Program { name: "matrix", args: &["--set", "mirror=@"], code: 3, says: &["debian-12-genericcloud-amd64.qcow2"] },
     Program {
         name: "cloud-image",
-        args: &["--set", "image=@/cloud.qcow2"],
+        args: &["--set", "image=@/cloud.qcow2", "--set", WANTED],
         code: 3,
         says: &["cloud.qcow2 is another one now", "5555555555555555"],
     },
     // What no backend builds: every kind of it is named before anything starts.
-    Program { name: "windows-server", args: &[], code: 4, says: &["`qemu.iso` is not built yet"] },
+    Program {
+        name: "windows-server",
+        args: &["--set", "medium=@/windows.iso", "--set", WANTED],
+        code: 4,
+        says: &["`qemu.iso` is not built yet"],
+    },
     Program {
         name: "kubernetes-node",
-        args: &[],
+        args: &["--set", CLOUD],
         code: 4,
         says: &["`aws.image` is not built yet", "`aws.ami` is not built yet"],
     },

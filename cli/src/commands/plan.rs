@@ -53,11 +53,12 @@ fn told(args: &PlanArgs, seen: Foreseen, out: Option<&Path>, terminal: &Terminal
         let document = render::document(&plan, &forecast);
         let package = (session.package.root.clone(), session.package.entry.clone());
         PlanFile::new(package, said, targets, plan, document).write(out)?;
-    } else {
-        // The process ends now: to take a large plan apart first would be a tenth of all its time.
-        std::mem::forget(plan);
+        return Ok(exit(args, &forecast));
     }
-    Ok(exit(args, &forecast))
+    let exit = exit(args, &forecast);
+    // The process ends now: to take a large plan apart first would be a tenth of all its time.
+    std::mem::forget((plan, forecast, selection));
+    Ok(exit)
 }
 
 fn exit(args: &PlanArgs, forecast: &Forecast) -> Exit {

@@ -156,7 +156,7 @@ pub(crate) fn picture(plan: &Plan, selection: &Selection, forecast: Option<&Fore
                 card.rows.push(row);
             } else {
                 let title = target.map_or_else(|| node.address.to_string(), |target| target.name.clone());
-                cards.push(Card { title, about: node.kind.clone(), rows: vec![row] });
+                cards.push(Card { title, about: node.kind.to_string(), rows: vec![row] });
             }
             homes.insert(id, home.unwrap_or(cards.len() - 1));
         }

@@ -1,6 +1,7 @@
 //! A plan and its forecast as a tree for people, and as JSON.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 
 use imgc_engine::{Forecast, NodeForecast, Selection, Standing};
 use imgc_plan::{Image, NodeId, OutputValue, Plan, Value, Work};
@@ -22,56 +23,72 @@ fn mark(standing: &Standing) -> (&'static str, Style) {
 /// What the lines are made from.
 struct Tree<'a> {
     plan: &'a Plan,
-    by_node: BTreeMap<NodeId, &'a NodeForecast>,
+    /// A place for each node of the plan.
+    by_node: Vec<Option<&'a NodeForecast>>,
     terminal: &'a Terminal,
-    lines: Vec<String>,
+    text: String,
 }
 
 /// The whole text that `imgc plan` prints, without a line end.
 pub(crate) fn text(plan: &Plan, selection: &Selection, forecast: &Forecast, terminal: &Terminal) -> String {
-    let by_node = forecast.nodes.iter().map(|node| (node.node, node)).collect();
-    let mut tree = Tree { plan, by_node, terminal, lines: Vec::new() };
+    let mut by_node = vec![None; plan.nodes.len()];
+    for node in &forecast.nodes {
+        if let Some(place) = by_node.get_mut(node.node.index()) {
+            *place = Some(node);
+        }
+    }
+    let mut tree = Tree { plan, by_node, terminal, text: String::new() };
     plan.images.iter().for_each(|image| tree.image(image));
     tree.outputs(selection);
-    tree.lines.push(summary(forecast, terminal));
-    tree.lines.join("\n")
+    tree.text.push_str(&summary(forecast, terminal));
+    tree.text
 }
 
-impl Tree<'_> {
-    fn paint(&self, style: Style, text: &str) -> String {
+impl<'a> Tree<'a> {
+    fn paint(&self, style: Style, text: impl Display) -> String {
         paint(self.terminal.out_color, style, text)
     }
 
+    fn line(&mut self, text: impl Display) {
+        // Nothing refuses to be written to a text.
+        let _ = writeln!(self.text, "{text}");
+    }
+
+    fn forecast(&self, id: NodeId) -> Option<&'a NodeForecast> {
+        self.by_node.get(id.index()).copied().flatten()
+    }
+
     fn image(&mut self, image: &Image) {
-        let nodes: Vec<NodeId> = image.nodes.iter().copied().filter(|id| self.by_node.contains_key(id)).collect();
+        let nodes: Vec<NodeId> = image.nodes.iter().copied().filter(|id| self.forecast(*id).is_some()).collect();
         if nodes.is_empty() {
             return;
         }
         let from = image.from.as_ref().map(|from| format!(", from {from}")).unwrap_or_default();
-        let about = self.paint(Style::Dim, &format!("({}{from})", image.platform));
-        self.lines.push(format!("{} {about}", self.paint(Style::Bold, &image.address.0)));
+        let about = self.paint(Style::Dim, format_args!("({}{from})", image.platform));
+        let name = self.paint(Style::Bold, &image.address);
+        self.line(format_args!("{name} {about}"));
         for id in nodes {
             self.node(id, &image.address.0);
         }
-        self.lines.push(String::new());
+        self.line("");
     }
 
     fn node(&mut self, id: NodeId, below: &str) {
-        let Some(forecast) = self.by_node.get(&id) else { return };
+        let Some(forecast) = self.forecast(id) else { return };
         let node = self.plan.node(id);
         let address =
             node.address.0.strip_prefix(below).map_or(node.address.0.as_str(), |rest| rest.trim_start_matches('/'));
         let name = match &node.work {
             Work::Source(source) => match &source.locked {
-                Some(locked) => format!("{address}: {} {}", node.kind, self.paint(Style::Dim, &locked.name)),
-                None => format!("{address}: {}", node.kind),
+                Some(locked) => Cow::from(format!("{address}: {} {}", node.kind, self.paint(Style::Dim, &locked.name))),
+                None => Cow::from(format!("{address}: {}", node.kind)),
             },
-            Work::Step(_) => address.to_owned(),
-            Work::Artifact(_) => format!("{address}: {}", node.kind),
+            Work::Step(_) => Cow::from(address),
+            Work::Artifact(_) => Cow::from(format!("{address}: {}", node.kind)),
         };
         let (mark, style) = mark(&forecast.standing);
-        let why = self.why(&forecast.standing);
-        self.lines.push(format!("  {} {name}{why}", self.paint(style, mark)));
+        let (mark, why) = (self.paint(style, mark), self.why(&forecast.standing));
+        self.line(format_args!("  {mark} {name}{why}"));
     }
 
     /// What stands behind the name: nothing for what is cached.
@@ -93,31 +110,33 @@ impl Tree<'_> {
 
     fn outputs(&mut self, selection: &Selection) {
         if self.plan.outputs.is_empty() {
-            self.lines.push("no outputs: nothing is built".to_owned());
+            self.line("no outputs: nothing is built");
             return;
         }
-        self.lines.push(self.paint(Style::Bold, "outputs"));
+        let title = self.paint(Style::Bold, "outputs");
+        self.line(title);
         for target in &selection.targets {
             match &target.value {
                 Some(Value::None) => continue,
                 Some(_) => {
-                    self.lines.push(format!("    {} = known once it is built", target.name));
+                    self.line(format_args!("    {} = known once it is built", target.name));
                     continue;
                 }
                 None => {}
             }
             let node = self.plan.node(target.node);
-            let Some(forecast) = self.by_node.get(&target.node) else { continue };
+            let Some(forecast) = self.forecast(target.node) else { continue };
             let (mark, style) = mark(&forecast.standing);
             let file = target.file.as_ref().map(|file| format!(" → {file}")).unwrap_or_default();
             let kind = if target.file.is_some() { node.kind.as_str() } else { "image" };
-            let why = self.why(&forecast.standing);
-            self.lines.push(format!("  {} {}: {kind}{file}{why}", self.paint(style, mark), target.name));
+            let (mark, why) = (self.paint(style, mark), self.why(&forecast.standing));
+            self.line(format_args!("  {mark} {}: {kind}{file}{why}", target.name));
         }
-        for output in &self.plan.outputs {
+        let plan = self.plan;
+        for output in &plan.outputs {
             match &output.value {
-                OutputValue::Text(text) => self.lines.push(format!("    {} = {text}", output.name)),
-                OutputValue::None => self.lines.push(format!("    {} = none", output.name)),
+                OutputValue::Text(text) => self.line(format_args!("    {} = {text}", output.name)),
+                OutputValue::None => self.line(format_args!("    {} = none", output.name)),
                 OutputValue::Build(_)
                 | OutputValue::File { .. }
                 | OutputValue::Artifact { .. }
@@ -126,7 +145,7 @@ impl Tree<'_> {
                 | OutputValue::Map(_) => {}
             }
         }
-        self.lines.push(String::new());
+        self.line("");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::evaluate::Value;
 use crate::names::Bound;
 use crate::span::Span;
 use crate::spelling::nearest;
-use crate::types::{Coercion, Fit, ItemId, PlatformIndex, Type, fit, join};
+use crate::types::{CheckedText, Coercion, Fit, ItemId, PlatformIndex, Type, fit, join};
 
 use super::{Body, MAX_DEPTH, Root, Target, Typed, Want, slips};
 
@@ -70,6 +70,10 @@ impl Body<'_, '_> {
     /// Makes a checked expression fit what is asked, or says why it does not.
     pub(super) fn fitted(&mut self, typed: Typed, want: Want<'_>, expr: &Ast) -> Typed {
         match fit(&typed.ty, want.ty) {
+            Fit::Yes if self.is_path_from_elsewhere(&typed) => {
+                let ty = typed.ty.clone();
+                Typed { ty, ..Self::coerced(typed, Coercion::Path) }
+            }
             Fit::Yes => typed,
             Fit::After(coercion) => Self::coerced(typed, coercion),
             Fit::No if self.refuses_mismatch(&typed.ty, want, expr.span) => self.poison(expr.span),
@@ -98,6 +102,7 @@ impl Body<'_, '_> {
             Coercion::ReadScript(shell) => Type::Script(shell.clone()),
             Coercion::Record(nominal) => Type::Nominal(nominal.clone()),
             Coercion::File => Type::File,
+            Coercion::Path => Type::Checked(CheckedText::GuestPath),
         };
         Typed { core: Expr { kind: Kind::Coerce { value: Box::new(typed.core), to }, at }, ty }
     }

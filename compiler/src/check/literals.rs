@@ -11,7 +11,7 @@ use crate::span::Span;
 use crate::types::{CheckedText, Field, Nominal, Type};
 
 use super::indices::forgotten;
-use super::{Body, Target, Typed, Used, Want};
+use super::{Body, Target, Typed, Used, Want, slips};
 
 /// The member of a union, or the type behind `?`, that a literal of this form can be.
 fn target<'t>(ty: &'t Type, is: &dyn Fn(&Type) -> bool) -> Option<&'t Type> {
@@ -52,6 +52,15 @@ impl Body<'_, '_> {
                 }
                 Some(text) => {
                     let at = self.at(span);
+                    if let Some(want) = want.filter(|want| text.starts_with('.') && slips::takes(want.ty, &Type::File))
+                    {
+                        let diagnostic = match self.in_package(&text, want.ty) {
+                            Some(meant) => say::miswritten(at, want.ty, &Type::String, &meant, want.why),
+                            None => say::mismatch(at, want.ty, &Type::String, want.why),
+                        };
+                        self.report(diagnostic);
+                        return self.poison(span);
+                    }
                     self.report(say::bad_form(at, *form, &text, want.and_then(|want| want.why)));
                     self.poison(span)
                 }
@@ -176,7 +185,9 @@ impl Body<'_, '_> {
             Type::Nominal(nominal) => {
                 !nominal.fields().is_empty() || matches!(nominal.shape, crate::types::Shape::Record(_))
             }
-            Type::Map(key, _) => matches!(**key, Type::String) || (fields.is_empty() && spreads.is_empty()),
+            Type::Map(key, _) => {
+                matches!(**key, Type::String | Type::Error) || (fields.is_empty() && spreads.is_empty())
+            }
             _ => false,
         };
         match want.and_then(|want| target(want.ty, &is_target).map(|ty| (want, ty))) {

@@ -1,7 +1,6 @@
 //! In which order to check the items of a module, so that few wait for others.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -17,15 +16,12 @@ pub(super) fn dependencies_first(module: &Module, modules: &Modules, names: &Nam
     let text = modules.sources.modules().get(module.id.0 as usize).map(|s| s.text.clone()).unwrap_or_default();
     let mut graph = DiGraph::<u32, ()>::new();
     let nodes: Vec<NodeIndex> = (0..module.tree.items.len()).zip(0..).map(|(_, n)| graph.add_node(n)).collect();
-    let mut known: BTreeMap<Arc<str>, Option<u32>> = BTreeMap::new();
+    let mut known: HashMap<&str, Option<u32>> = HashMap::new();
     for (n, node) in nodes.iter().enumerate() {
         let start = module.tree.starts.get(n).map_or(0, |start| *start as usize);
         let end = module.tree.starts.get(n + 1).map_or(text.len(), |end| *end as usize);
         for word in words(text.get(start..end).unwrap_or_default()) {
-            let target = match known.get(word) {
-                Some(target) => *target,
-                None => *known.entry(Arc::from(word)).or_insert_with(|| position(module, names, word)),
-            };
+            let target = *known.entry(word).or_insert_with(|| position(module, names, word));
             if let Some(target) = target.and_then(|target| nodes.get(target as usize))
                 && target != node
             {

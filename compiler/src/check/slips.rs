@@ -2,13 +2,17 @@
 //! one system in bodies of another.
 
 use crate::ast::{Expr as Ast, ExprKind};
+use crate::core::Kind;
 use crate::diagnostic::platform as say;
+use crate::evaluate::escaped;
 use crate::modules::plain;
 use crate::parse::{Number, number};
+use crate::paths;
 use crate::span::Span;
 use crate::types::{CheckedText, Pattern, Type, has_drive};
+use crate::world::Found;
 
-use super::Body;
+use super::{Body, Typed};
 
 impl Body<'_, '_> {
     /// How an expression has to be written so that it is of the type that is asked: `4GB` for `"4GB"`, `"12"` for `12`.
@@ -16,6 +20,9 @@ impl Body<'_, '_> {
         match &expr.kind {
             ExprKind::Text(template) => {
                 let text = plain(template)?;
+                if let Some(meant) = self.in_package(&text, asked) {
+                    return Some(meant);
+                }
                 // A text with blanks may be several words.
                 if is_list_of(asked, &|inner| takes_text(inner, &text)) {
                     return (!text.contains(' ')).then(|| format!("[{}]", self.source(expr.span)));
@@ -33,6 +40,21 @@ impl Body<'_, '_> {
         }
     }
 
+    /// `file("./x")` for `"./x"` where one is asked and there is one.
+    pub(super) fn in_package(&mut self, text: &str, asked: &Type) -> Option<String> {
+        let (takes_file, takes_dir) = (takes(asked, &Type::File), takes(asked, &Type::Dir));
+        if !(takes_file || takes_dir) || !text.starts_with('.') {
+            return None;
+        }
+        let module = self.checker.modules.all.get(self.module.0 as usize)?.path.clone();
+        let path = paths::resolve(&module, text).ok()?;
+        match self.checker.find(&path).ok()? {
+            Found::File if takes_file => Some(format!("file(\"{}\")", escaped(text))),
+            Found::Dir if takes_dir => Some(format!("dir(\"{}\")", escaped(text))),
+            Found::File | Found::Dir | Found::Other | Found::Missing => None,
+        }
+    }
+
     /// Whether a path belongs to other systems than the body's, which is reported.
     pub(super) fn is_foreign(&mut self, path: &str, span: Span) -> bool {
         let platforms = self.platforms.as_deref().unwrap_or_default();
@@ -44,6 +66,27 @@ impl Body<'_, '_> {
             self.report(say::foreign_path(at, path, platform));
         }
         foreign.is_some()
+    }
+
+    /// Whether a body is given a path that was written where nobody knew its platform: in a `let`, a param, a record.
+    /// Literals and texts with holes are looked at where they stand.
+    pub(super) fn is_path_from_elsewhere(&self, value: &Typed) -> bool {
+        use Kind::{Binary, Builtin, Call, Field, Index, Item, Local};
+        self.platforms.is_some()
+            && has_paths(&value.ty)
+            && matches!(
+                value.core.kind,
+                Local(_) | Item(_) | Field { .. } | Index { .. } | Call { .. } | Builtin { .. } | Binary { .. }
+            )
+    }
+}
+
+/// Whether a value of this type is a path in the guest, or some of them.
+fn has_paths(ty: &Type) -> bool {
+    match ty {
+        Type::Checked(form) => *form == CheckedText::GuestPath,
+        Type::Optional(inner) | Type::List(inner) | Type::Set(inner) | Type::Map(inner, _) => has_paths(inner),
+        _ => false,
     }
 }
 
@@ -85,6 +128,14 @@ fn mode(text: &str) -> Option<String> {
     let is_octal = (3..=4).contains(&digits.len()) && digits.bytes().all(|b| (b'0'..=b'7').contains(&b));
     let digits = digits.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(digits);
     is_octal.then(|| format!("0o{digits}"))
+}
+
+/// Whether a value of `this` type, and no other by way of it, may stand where `asked` is.
+pub(super) fn takes(asked: &Type, this: &Type) -> bool {
+    match asked.required() {
+        Type::Union(members) => members.contains(this),
+        other => other == this,
+    }
 }
 
 /// Whether this text is of the type.

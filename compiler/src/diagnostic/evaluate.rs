@@ -89,8 +89,8 @@ pub(crate) fn no_element(at: Location, index: &str, len: usize) -> Diagnostic {
 }
 
 #[track_caller]
-pub(crate) fn limit(at: Location, what: &str) -> Diagnostic {
-    Diagnostic::error("IMG5008", at, format!("the limit of {what} is reached"), "reached here")
+pub(crate) fn limit(at: Location, what: &str, here: &str) -> Diagnostic {
+    Diagnostic::error("IMG5008", at, format!("the limit of {what} is reached"), here)
         .help("the limit is the same on every machine; make the program smaller")
 }
 

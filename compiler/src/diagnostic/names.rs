@@ -70,7 +70,8 @@ pub(crate) fn unknown_name(at: Location, name: &str, near: Option<&str>, is_text
         return diagnostic
             .help(format!("it is a module of the standard library: write `import std.{name}` at the top"));
     }
-    match elsewhere(name) {
+    let is_system = matches!(name, "linux" | "windows" | "macos" | "freebsd");
+    match elsewhere(name).filter(|_| !(is_system && is_text)) {
         Some(help) => diagnostic.help(help),
         None if near.is_none() && is_text => {
             let text = format!("\"{name}\"");
@@ -94,6 +95,7 @@ fn elsewhere(name: &str) -> Option<&'static str> {
         "uuid" | "uuidv4" | "random" | "rand" => {
             "nothing is random, so that the same program gives the same plan: declare a `param`, or a `secret` from a command"
         }
+        "run" | "exec" | "shell" | "command" => "a script is run by a step: `sh \"label\" { script = \"…\" }`",
         "True" => "write `true`",
         "False" => "write `false`",
         "var" | "local" | "locals" => "a `param` or `let` is written by its name alone, without a prefix",
@@ -110,6 +112,7 @@ fn elsewhere(name: &str) -> Option<&'static str> {
         "linux" | "windows" | "macos" | "freebsd" => {
             "a platform is written with its architecture: `linux/amd64`, and as a pattern `linux/*`"
         }
+        "dynamic" => "blocks are repeated by `for x in xs { … }` around them, fields by spreading, `...fields`",
         "not" => "write `!` before a condition",
         "range" => "a range is written `1..=3`, both ends included",
         "coalesce" | "try" => "a default for what may be missing is given by `??`",

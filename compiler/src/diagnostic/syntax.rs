@@ -97,6 +97,26 @@ pub(crate) fn wrong_sign(at: Location, message: &str, found: &str, wanted: &str)
     )
 }
 
+/// `Host { … }`; `until` is what stands before the bracket.
+#[track_caller]
+pub(crate) fn named_record(at: Location, name: &str, until: Location) -> Diagnostic {
+    Diagnostic::error("IMG0010", at, "a record is written without the name of its type", "this name has no place here")
+        .help(format!("its type comes from what is asked: `let x: {name} = {{ … }}`, a parameter, a field"))
+        .fix("remove the name", Applicability::Maybe, vec![(until, String::new())])
+}
+
+/// `list(string)`; `meant` is how the whole type is written.
+#[track_caller]
+pub(crate) fn round_type(at: Location, whole: Location, meant: Option<String>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error("IMG0010", at, "what a type is of stands in `<…>`", "round brackets belong to calls");
+    match meant {
+        Some(meant) => diagnostic.fix(format!("write `{meant}`"), Applicability::Maybe, vec![(whole, meant)]),
+        None => diagnostic
+            .help("write `List<String>`, `Map<String, Int>`; for several fields declare a `record` and write its name"),
+    }
+}
+
 /// A backslash with something after it that is no escape.
 #[track_caller]
 pub(crate) fn unknown_escape(at: Location, text: &str) -> Diagnostic {
@@ -127,7 +147,17 @@ pub(crate) fn shallow_line(at: Location, quotes: Location) -> Diagnostic {
 #[track_caller]
 pub(crate) fn bad_number(at: Location, text: &str, error: NumberError) -> Diagnostic {
     let replace = |with: &str| vec![(at, with.to_owned())];
+    // Of `4 gb` the unit is told, and what to write has no blank.
+    let text = &*text.replace([' ', '\t'], "");
     match error {
+        NumberError::Apart(with) => {
+            let message = "a unit stands directly behind its number";
+            Diagnostic::error("IMG0017", at, message, "a blank stands between them").fix(
+                format!("write `{with}`"),
+                Applicability::Safe,
+                replace(&with),
+            )
+        }
         NumberError::Ambiguous(candidates) => {
             let mut diagnostic =
                 Diagnostic::error("IMG0013", at, format!("`{text}` can mean two things"), "say which unit is meant");

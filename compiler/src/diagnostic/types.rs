@@ -7,7 +7,7 @@ use super::names::suggest;
 use crate::evaluate::escaped;
 use crate::span::Location;
 use crate::spelling::nearest;
-use crate::types::{CheckedText, Nominal, Type};
+use crate::types::{CheckedText, Field, Nominal, Type};
 
 /// Up to three names, in users' words.
 fn some<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
@@ -40,7 +40,7 @@ pub(crate) fn mismatch(at: Location, expected: &Type, found: &Type, why: Option<
     }
 }
 
-/// A literal in quotes that should have none, the other way round, or one that is alone in a list; `meant` is how it is
+/// A literal in quotes that should have none, the other way round, one that is alone in a list, or a path; `meant` is how it is
 /// written.
 #[track_caller]
 pub(crate) fn miswritten(
@@ -53,6 +53,7 @@ pub(crate) fn miswritten(
     let how = match meant.as_bytes().first() {
         Some(b'"') => "in quotes",
         Some(b'[') => "in brackets",
+        Some(b'f' | b'd') if meant.ends_with(')') => "as a path in the package",
         _ => "without quotes",
     };
     Diagnostic { help: None, ..mismatch(at, expected, found, why) }.help(format!("write it {how}: `{meant}`")).fix(
@@ -78,6 +79,10 @@ pub(crate) fn not_one_of(at: Location, expected: &Type, text: &str, why: Option<
 
 fn mismatch_help(expected: &Type, found: &Type) -> Option<String> {
     Some(match (expected, found) {
+        (Type::Image(..), Type::Map(_, each)) if matches!(**each, Type::Image(..)) => {
+            "there is one for each key: take `images[\"key\"]`, or make one of each: `{ for k, x in images: k => … }`"
+                .to_owned()
+        }
         (Type::Size, Type::Int) => "give the number a unit, such as `5MiB` or `5MB`".to_owned(),
         (Type::Duration, Type::Int) => "give the number a unit, such as `5m` or `30s`".to_owned(),
         (Type::Size, Type::String) => "a size has a unit and no quotes, such as `4GiB`".to_owned(),
@@ -88,10 +93,21 @@ fn mismatch_help(expected: &Type, found: &Type) -> Option<String> {
             let variants = some(nominal.variants().iter().map(|variant| &*variant.name));
             format!("its variants have no quotes: {variants}")
         }
+        (Type::Nominal(nominal), Type::String | Type::Int) if !nominal.fields().is_empty() => {
+            let written = |field: &Field| format!("{} = …", field.name);
+            let needed: Vec<String> = nominal.fields().iter().filter(|field| !field.optional).map(written).collect();
+            match nominal.fields().first() {
+                Some(any) if needed.is_empty() => format!("write a record, such as `{{ {} }}`", written(any)),
+                _ => format!("write a record: `{{ {} }}`", needed.join(", ")),
+            }
+        }
         (Type::Mode, Type::String) => "write it in octal, without quotes: `0o644`".to_owned(),
         (Type::Mode, Type::Int) => "write it in octal: `0o644`".to_owned(),
         (Type::Union(members), Type::String) if members.contains(&Type::File) && members.contains(&Type::Dir) => {
             "name it with `file(\"./…\")` or `dir(\"./…\")`".to_owned()
+        }
+        (Type::Union(members), Type::String) if members.contains(&Type::File) => {
+            "name the file with `file(\"./…\")`".to_owned()
         }
         (Type::Platform(wanted), Type::Platform(found)) if found.holds(wanted) => {
             format!("it may be another platform: give it the type `{wanted}`")
@@ -129,11 +145,34 @@ pub(crate) fn unknown_field<'a>(
     if of == "image" && matches!(name, "count" | "for_each") {
         return diagnostic.help("several images from one item: `image name for x in xs { … }`");
     }
+    if let Some(help) = said_elsewhere(of, name) {
+        return diagnostic.help(help);
+    }
     match meant_field(name, &known) {
         near @ Some(_) => suggest(diagnostic, at, near),
         None if known.is_empty() => diagnostic.help("it has no fields"),
         None => diagnostic.help(format!("its fields are {}", some(known))),
     }
+}
+
+/// Where that is said which other tools say in a field of this name.
+fn said_elsewhere(of: &str, name: &str) -> Option<&'static str> {
+    Some(match (of, name) {
+        (_, "depends_on" | "needs") => {
+            "nothing says it: steps run from top to bottom, and images wait for those that they use"
+        }
+        ("image", "entrypoint" | "cmd" | "env" | "expose" | "ports" | "labels" | "volumes" | "tag") => {
+            "how a container starts is said at its archive: `oci.archive(image, cmd: […], env: { … })`"
+        }
+        ("image", "workdir" | "user") => {
+            "of a step it is a field: `sh \"label\" { script = \"…\", workdir = \"/src\" }`; of a container an argument of `oci.archive`"
+        }
+        ("image", "size" | "disk_size" | "format" | "boot") => {
+            "a disk is described where it is made: `disk.image(image, size: 4GiB, format: qcow2)`"
+        }
+        ("copy", "from" | "from_image") => "a file of another image is its member: `src = builder.file(\"/out/app\")`",
+        _ => return None,
+    })
 }
 
 /// The field that was probably meant: one spelt alike, or ours for what other tools call so.
@@ -315,12 +354,16 @@ pub(crate) fn unknown_variant(at: Location, name: &str, of: &Nominal, near: Opti
 
 #[track_caller]
 pub(crate) fn pattern_mismatch(at: Location, pattern: &str, subject: &Type) -> Diagnostic {
-    Diagnostic::error(
+    let diagnostic = Diagnostic::error(
         "IMG2017",
         at,
         format!("{} is no pattern for {subject}", named(pattern)),
         format!("the subject is {subject}"),
-    )
+    );
+    match pattern {
+        "default" | "else" | "otherwise" => diagnostic.help("write `_` for the rest"),
+        _ => diagnostic,
+    }
 }
 
 #[track_caller]
@@ -331,7 +374,12 @@ pub(crate) fn untyped_none(at: Location, name: &str) -> Diagnostic {
 
 #[track_caller]
 pub(crate) fn type_arguments(at: Location, name: &str, takes: usize, found: usize) -> Diagnostic {
-    Diagnostic::error("IMG2019", at, format!("`{name}` takes {takes} types in angle brackets, found {found}"), "here")
+    let message = format!("`{name}` takes {takes} types in angle brackets, found {found}");
+    let diagnostic = Diagnostic::error("IMG2019", at, message, "here");
+    match (takes, found) {
+        (1, 0) => diagnostic.help(format!("say of what: `{name}<String>`")),
+        _ => diagnostic,
+    }
 }
 
 #[track_caller]
@@ -360,6 +408,7 @@ pub(crate) fn not_iterable(at: Location, ty: &Type, names: usize) -> Diagnostic 
     let diagnostic = Diagnostic::error("IMG2022", at, format!("`for` cannot run over {ty}"), "not a list or set");
     match ty {
         Type::Map(..) => diagnostic.help("take key and value: `for k, v in …`"),
+        Type::Int => diagnostic.help("write a range: `for i in 1..=3`"),
         Type::Set(_) if names > 1 => diagnostic.help("a set has no positions: take one name"),
         _ => diagnostic,
     }

@@ -10,7 +10,7 @@ use crate::span::Location;
 use crate::types::ItemId;
 
 use super::value::add_escaped;
-use super::{Defaults, Evaluator, Fault, Fields, Frame, Known, Look, MAX_CALLS, StepData, Stop, Value};
+use super::{Defaults, Evaluator, Fault, Fields, Frame, INSIDE, Known, Look, MAX_CALLS, StepData, Stop, Value};
 
 /// An image while its body runs.
 pub(super) struct Building {
@@ -192,8 +192,10 @@ impl<'a> Evaluator<'a> {
             self.step(at)?;
             row.bind(frame, head);
             let outer = building.keys.len();
-            let key = row.key.to_text().unwrap_or_default();
-            let _ = write!(building.keys, "[{key}]");
+            building.keys.push('[');
+            // What has no text is an empty key.
+            let _ = row.key.add_text(&mut building.keys);
+            building.keys.push(']');
             let done = self.statements(frame, building, body);
             building.keys.truncate(outer);
             done?;
@@ -247,7 +249,7 @@ impl<'a> Evaluator<'a> {
             }
         };
         if frame.calls >= MAX_CALLS {
-            return Err(self.limit(at, "64 calls inside each other"));
+            return Err(self.limit(at, INSIDE, "this `use` is the 65th"));
         }
         let mut inner = Frame { instance, slots, platform: frame.platform.clone(), calls: frame.calls + 1 };
         self.recipe(&mut inner, building, (recipe.id, name), body, at)
@@ -311,7 +313,10 @@ impl<'a> Evaluator<'a> {
             let label = self.eval(frame, label);
             fault.of(self.known(label, Look::Name, step.label_at))
         });
-        let label = label.and_then(|label| label.to_text());
+        let label = label.and_then(|label| match label {
+            Value::Text(label) => Some(label),
+            other => other.to_text().map(Arc::from),
+        });
         let mut given: Vec<GivenField<'a>> = Vec::with_capacity(step.fields.len());
         for (name, value) in &step.fields {
             given.push((name, self.eval(frame, value), value.at));

@@ -10,8 +10,8 @@ use crate::span::Location;
 use crate::types::{Coercion, PlatformIndex, Shape, Type};
 
 use super::{
-    ArtifactData, ArtifactId, Evaluator, Fault, Fields, Frame, InstanceId, Known, Look, MAX_CALLS, SourceValue, Stop,
-    Value,
+    ArtifactData, ArtifactId, Evaluator, Fault, Fields, Frame, INSIDE, InstanceId, Known, Look, MAX_CALLS, SourceValue,
+    Stop, Value,
 };
 
 /// Fields as they are given, with the place of each value.
@@ -95,7 +95,7 @@ impl<'a> Evaluator<'a> {
 
     pub(super) fn call(&mut self, frame: &mut Frame, of: Ref, args: &'a [Option<Expr>], at: Location) -> Known {
         if frame.calls >= MAX_CALLS {
-            return Err(self.limit(at, "64 calls inside each other"));
+            return Err(self.limit(at, INSIDE, "this call is the 65th"));
         }
         let program = self.program;
         let instance = self.instance_of(frame.instance, of)?;

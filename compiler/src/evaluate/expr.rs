@@ -142,7 +142,8 @@ impl<'a> Evaluator<'a> {
     }
 
     fn text(&mut self, frame: &mut Frame, parts: &'a [Part], at: Location) -> Known {
-        let (mut text, mut fault, mut is_text) = (Text::default(), Fault::default(), true);
+        let known = parts.iter().map(|part| if let Part::Text(text) = part { text.len() } else { 0 }).sum();
+        let (mut text, mut fault, mut is_text) = (Text::with_room(known, parts.len()), Fault::default(), true);
         for part in parts {
             match part {
                 Part::Text(part) => text.push(part),
@@ -182,7 +183,8 @@ impl<'a> Evaluator<'a> {
             found = self.contexts(shell, parts, &values)?;
             &found
         };
-        let (mut contexts, mut script) = (contexts.iter(), Text::default());
+        let known = values.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 }).sum();
+        let (mut contexts, mut script) = (contexts.iter(), Text::with_room(known, parts.len()));
         for (part, value) in parts.iter().zip(&values) {
             match part {
                 ScriptPart::Text(part) => script.push(part),
@@ -412,7 +414,25 @@ impl<'a> Evaluator<'a> {
                 let given = fields.iter().map(|(name, value)| (name.clone(), (Ok(value.clone()), at))).collect();
                 self.whole_record(frame, given, Ref { id: nominal.id, via: None }, at)
             }
+            (Coercion::Path, value) => self.own_paths(frame, value, at),
             (_, value) => Ok(value),
+        }
+    }
+
+    /// Paths that were written elsewhere, if they are those of the image's system.
+    fn own_paths(&mut self, frame: &Frame, value: Value, at: Location) -> Known {
+        let is_other =
+            |path: &Value| matches!(path, Value::Text(path) if foreign(CheckedText::GuestPath, path, frame).is_some());
+        let other = match &value {
+            Value::List(paths) => paths.iter().find(|path| is_other(path)),
+            Value::Set(paths) => paths.iter().find(|path| is_other(path)),
+            Value::Map(entries) => entries.keys().find(|path| is_other(path)),
+            path => Some(path).filter(|path| is_other(path)),
+        };
+        let Some(Value::Text(path)) = other else { return Ok(value) };
+        match foreign(CheckedText::GuestPath, path, frame) {
+            Some(platform) => Err(self.report(say_platform::foreign_path(at, path, &platform))),
+            None => Ok(value),
         }
     }
 }

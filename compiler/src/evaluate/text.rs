@@ -32,10 +32,21 @@ pub(super) fn joined<'v>(values: impl Iterator<Item = &'v Value>, between: &str)
 }
 
 impl Text {
+    /// With room for what is known before and for `holes` that are short.
+    pub(super) fn with_room(known: usize, holes: usize) -> Self {
+        const SHORT: usize = 16;
+        Self { tail: String::with_capacity(known + holes * SHORT), ..Self::default() }
+    }
+
     /// Adds what is known.
     pub(super) fn push(&mut self, text: &str) {
         self.tail.push_str(text);
         self.has_tail = true;
+    }
+
+    fn push_escaped(&mut self, context: Context, text: &str) -> Option<()> {
+        self.has_tail = true;
+        script::add_escaped(context, text, &mut self.tail).ok()
     }
 
     /// Adds a value as it is; none where it has no text.
@@ -121,8 +132,8 @@ impl Text {
                 self.hole(Hole::Build { value: value.clone(), escape: Some(escape_of(context)) });
             }
             Value::Template { parts, .. } => self.parts_of_word(parts, context)?,
-            Value::Text(text) | Value::Script { text, .. } => self.push(&script::escape(context, text).ok()?),
-            other => self.push(&script::escape(context, &other.to_text()?).ok()?),
+            Value::Text(text) | Value::Script { text, .. } => self.push_escaped(context, text)?,
+            other => self.push_escaped(context, &other.to_text()?)?,
         }
         if let Some(quote) = quote {
             self.push(quote);
@@ -139,7 +150,7 @@ impl Text {
                 other => other,
             };
             match part {
-                Hole::Text(text) => self.push(&script::escape(context, text).ok()?),
+                Hole::Text(text) => self.push_escaped(context, text)?,
                 Hole::Secret(_) => return None,
                 Hole::Build { value, .. } => {
                     self.hole(Hole::Build { value: value.clone(), escape: Some(escape_of(context)) });

@@ -329,14 +329,25 @@ impl<'t> Builder<'t> {
         let kind = self.path(path);
         let label = take(&mut parts, &[Kind::Text]).map(|text| self.template(text));
         let body = parts.next();
+        // It is told how a command is written; that nothing has its name follows from that.
+        if body.is_some_and(|body| body.kind().is_missing()) && super::report::is_command(node) {
+            return StatementKind::Error;
+        }
         // Where the whole body is missing, nothing is said of what is not in it.
-        let lost = body.filter(|body| body.kind().is_missing()).map(|body| FieldInit {
-            name: Name { text: Arc::from(""), span: span(body) },
-            value: Expr { kind: ExprKind::Error, span: span(body) },
-        });
+        let nothing = |span: Span| FieldInit {
+            name: Name { text: Arc::from(""), span },
+            value: Expr { kind: ExprKind::Error, span },
+        };
+        let lost = body.filter(|body| body.kind().is_missing()).map(|body| nothing(span(body)));
         let body = body.map(NodeRef::children).into_iter().flatten();
         let fields = body.filter(|child| matches!(child.kind(), Kind::Field | Kind::FieldColon));
-        let fields = fields.map(|field| self.field(field)).chain(lost).collect();
+        let mut fields: Vec<_> = fields.collect();
+        // Lines of a `<<EOF` are no fields, and those behind it are not known.
+        let is_cut = |field: &NodeRef<'_>| node.slice(field.end()..node.end()).trim_start().starts_with("<<");
+        let cut = fields.iter().position(is_cut);
+        fields.truncate(cut.map_or(fields.len(), |cut| cut + 1));
+        let lost = lost.or_else(|| cut.map(|_| nothing(span(node))));
+        let fields = fields.into_iter().map(|field| self.field(field)).chain(lost).collect();
         StatementKind::Step { kind, label, fields }
     }
 

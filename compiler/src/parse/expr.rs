@@ -29,7 +29,7 @@ const COMPARISON: u8 = 3;
 fn operator(text: &str) -> BinaryOp {
     match text {
         "&&" => BinaryOp::And,
-        "==" => BinaryOp::Eq,
+        "==" | "=" => BinaryOp::Eq,
         "!=" => BinaryOp::Ne,
         "<" => BinaryOp::Lt,
         "<=" => BinaryOp::Le,
@@ -92,6 +92,7 @@ impl<'t> Builder<'t> {
             if node.text() == ".." {
                 self.report(syntax::exclusive_range(self.at(span(node))));
             }
+            self.check_compares(node);
             // `??` groups to the right, so that `a ?? b ?? c` asks each in turn.
             let right = self.climb(parts, if op == BinaryOp::Coalesce { strength } else { strength + 1 });
             let whole = left.span.to(right.span);
@@ -158,9 +159,15 @@ impl<'t> Builder<'t> {
                 "none" => ExprKind::None,
                 text => ExprKind::Bool(text == "true"),
             },
+            Kind::Group if node.child(Kind::Operator).is_some() => return self.round_comparison(node),
             Kind::Group => return Expr { span: span(node), ..self.first_expr(node) },
             Kind::List => self.list(node),
             Kind::Brace => self.brace(node),
+            // The value without the name of its type, which is told.
+            Kind::NamedRecord => match node.child(Kind::Brace) {
+                Some(brace) => self.brace(brace),
+                None => ExprKind::Error,
+            },
             Kind::IfExpr => {
                 let mut parts = exprs(node);
                 let condition = self.next_boxed(&mut parts, node);
@@ -174,6 +181,25 @@ impl<'t> Builder<'t> {
             _ => ExprKind::Error,
         };
         Expr { kind, span: span(node) }
+    }
+
+    /// `(a = b)`, which compares.
+    fn round_comparison(&mut self, node: NodeRef<'t>) -> Expr {
+        let mut parts = exprs(node);
+        let (left, right) = (self.next_boxed(&mut parts, node), self.next_boxed(&mut parts, node));
+        let sign = node.child(Kind::Operator).map_or(span(node), span);
+        if let Some(sign) = node.child(Kind::Operator) {
+            self.check_compares(sign);
+        }
+        Expr { kind: ExprKind::Binary { op: BinaryOp::Eq, op_span: sign, left, right }, span: span(node) }
+    }
+
+    /// A single `=` where `==` is meant.
+    fn check_compares(&mut self, sign: NodeRef<'t>) {
+        if sign.text() == "=" {
+            let message = "`==` compares; `=` gives a name its value";
+            self.report(syntax::wrong_sign(self.at(span(sign)), message, "=", "=="));
+        }
     }
 
     /// A number literal.

@@ -165,7 +165,7 @@ pub(super) fn docs_start(text: &str, from: usize, at: usize) -> usize {
 #[expect(clippy::too_many_lines, reason = "one flat match")]
 fn kind(rule: Rule) -> Option<Kind> {
     Some(match rule {
-        Rule::name => Kind::Name,
+        Rule::name | Rule::record_name => Kind::Name,
         Rule::kw_param
         | Rule::kw_image
         | Rule::kw_output
@@ -250,10 +250,10 @@ fn kind(rule: Rule) -> Option<Kind> {
         Rule::match_statement => Kind::MatchStatement,
         Rule::block_arms => Kind::BlockArms,
         Rule::block_arm => Kind::BlockArm,
-        Rule::expr | Rule::head_expr => Kind::Expr,
+        Rule::expr | Rule::head_expr | Rule::asked | Rule::head_asked => Kind::Expr,
         Rule::reference => Kind::Reference,
         Rule::prefix => Kind::Prefix,
-        Rule::operator => Kind::Operator,
+        Rule::operator | Rule::one_equal => Kind::Operator,
         Rule::member_access => Kind::MemberAccess,
         Rule::call => Kind::Call,
         Rule::index => Kind::Index,
@@ -267,6 +267,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         Rule::clause => Kind::Clause,
         Rule::condition => Kind::Condition,
         Rule::spread => Kind::Spread,
+        Rule::named_record => Kind::NamedRecord,
         Rule::brace => Kind::Brace,
         Rule::map_for => Kind::MapFor,
         Rule::map_entry => Kind::MapEntry,
@@ -332,6 +333,8 @@ fn kind(rule: Rule) -> Option<Kind> {
         | Rule::postfix
         | Rule::lambda_names
         | Rule::clauses
+        | Rule::apart
+        | Rule::unit
         | Rule::platform_rest
         | Rule::pattern_one
         | Rule::type_atom
@@ -340,6 +343,7 @@ fn kind(rule: Rule) -> Option<Kind> {
         | Rule::block_text
         | Rule::cut_text
         | Rule::cut_block_text
+        | Rule::bad_path
         | Rule::bad_piece
         | Rule::bad_gap
         | Rule::own_expr

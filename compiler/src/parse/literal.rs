@@ -22,6 +22,8 @@ pub enum NumberError {
     TooLarge,
     /// `0644`: the digits after the zeros.
     LeadingZero(String),
+    /// `4 GiB`, as it is written: without the blank.
+    Apart(String),
     /// `5apples`: the unit, and a known one that differs in case only.
     Unit {
         /// As it stands.
@@ -58,6 +60,10 @@ const DURATIONS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 
 /// # Errors
 /// Why it is none.
 pub fn number(text: &str) -> Result<Number, NumberError> {
+    if text.contains([' ', '\t']) {
+        let joined = text.replace([' ', '\t'], "");
+        return Err(number(&joined).map_or_else(|error| error, |_| NumberError::Apart(joined)));
+    }
     if let Some((whole, rest)) = text.split_once('.') {
         return Err(NumberError::Fraction(smaller_unit(whole, rest)));
     }

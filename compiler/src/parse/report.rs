@@ -65,13 +65,18 @@ impl<'t> Report<'t> {
 
     /// Tells an error, unless one on the same line came before.
     fn tell(&mut self, node: NodeRef<'_>, diagnostic: impl FnOnce(Location) -> Diagnostic) {
-        let (start, end) = (self.base + node.start() as usize, self.base + node.end() as usize);
-        let same_line = self.told.is_some_and(|told| !slice(self.text, told.min(start)..start).contains('\n'));
-        self.told = Some(self.told.unwrap_or(0).max(end));
-        if !same_line {
+        if self.is_first(node) {
             let diagnostic = diagnostic(self.at(node));
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    /// Whether an error is to be told; one on the same line may have come before.
+    fn is_first(&mut self, node: NodeRef<'_>) -> bool {
+        let (start, end) = (self.base + node.start() as usize, self.base + node.end() as usize);
+        let same_line = self.told.is_some_and(|told| !slice(self.text, told.min(start)..start).contains('\n'));
+        self.told = Some(self.told.unwrap_or(0).max(end));
+        !same_line
     }
 
     fn children(&mut self, parent: NodeRef<'t>) {
@@ -98,6 +103,11 @@ impl<'t> Report<'t> {
                     self.children(*node);
                 }
                 Kind::NamedEqual => self.named_equal(*node),
+                Kind::NamedRecord => {
+                    self.named_record(*node);
+                    self.children(*node);
+                }
+                Kind::BadGroup if parent.kind() == Kind::TypeNamed => self.round_type(parent, *node),
                 kind if kind.is_missing() => self.missing(parent, before, *node),
                 _ => self.children(*node),
             }
@@ -105,27 +115,52 @@ impl<'t> Report<'t> {
     }
 
     fn missing(&mut self, parent: NodeRef<'t>, before: &[NodeRef<'t>], node: NodeRef<'t>) {
+        // The words for it look far around, so they are looked for only where they are said.
+        if !self.is_first(node) {
+            return;
+        }
+        let at = self.at(node);
         let rest = slice(self.text, self.base + node.start() as usize..self.text.len());
         let rest = rest.trim_start_matches([' ', '\t']);
         if node.kind() == Kind::MissExpr && rest.starts_with(['\'', '$']) {
             let habit = habits::inner(parent.kind(), rest);
-            self.tell(node, |at| syntax::unexpected(at, &habit.message, "expected a value", habit.help.as_deref()));
+            self.diagnostics.push(syntax::unexpected(at, &habit.message, "expected a value", habit.help.as_deref()));
             return;
         }
         let mut missing = describe(parent, before, node.kind());
-        let is_condition = matches!(parent.kind(), Kind::IfExpr | Kind::IfStatement);
-        if is_condition && rest.starts_with('=') {
-            missing.help = Some("`==` compares; `=` gives a name its value".to_owned());
+        if node.kind() == Kind::MissExpr && rest.starts_with("<<") {
+            missing.help = Some("a text over several lines stands in `\"\"\"`".to_owned());
+            self.told = self.told.max(self.end_of_heredoc(rest));
         }
         let after = self.token_before(node);
-        self.tell(node, |at| {
-            let mut diagnostic = syntax::missing(at, missing.what, &after, missing.help.as_deref());
-            if let Some((insert, applicability)) = missing.insert {
-                diagnostic =
-                    diagnostic.fix(format!("insert `{}`", insert.trim()), applicability, vec![(at, insert.to_owned())]);
+        let mut diagnostic = syntax::missing(at, missing.what, &after, missing.help.as_deref());
+        if let Some((insert, applicability)) = missing.insert {
+            diagnostic =
+                diagnostic.fix(format!("insert `{}`", insert.trim()), applicability, vec![(at, insert.to_owned())]);
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Where `<<EOF …` ends in the text: what stands up to there is no program, and nothing is said of it. Not looked for
+    /// far away, nor once there is more to tell than anybody reads.
+    fn end_of_heredoc(&self, rest: &str) -> Option<usize> {
+        const FAR: usize = 16 * 1024;
+        let tag = habits::first_token(rest.trim_start_matches(['<', '-', '~', '\'', '"']));
+        if tag.is_empty() || self.diagnostics.len() > 100 {
+            return None;
+        }
+        let start = self.text.len() - rest.len();
+        let mut end = start;
+        for line in rest.split_inclusive('\n') {
+            end += line.len();
+            if end > start + line.len() && line.trim() == tag {
+                return Some(end - 1);
             }
-            diagnostic
-        });
+            if end - start > FAR {
+                return None;
+            }
+        }
+        None
     }
 
     /// The token that ends where a node is missing, in quotes.
@@ -141,7 +176,13 @@ impl<'t> Report<'t> {
         };
         let start = before.trim_end_matches(same).len();
         let token = slice(before, start..before.len());
-        let token = if token.is_empty() { slice(before, before.len() - last.len_utf8()..before.len()) } else { token };
+        // Of a chain of signs the last.
+        let is_chain = !is_word(last) && token.len() > 3;
+        let token = if token.is_empty() || is_chain {
+            slice(before, before.len() - last.len_utf8()..before.len())
+        } else {
+            token
+        };
         format!("`{token}`")
     }
 
@@ -184,6 +225,21 @@ impl<'t> Report<'t> {
         self.tell(name, |_| syntax::wrong_sign(at, &message, "=", ":"));
     }
 
+    /// `Host { … }` where `{ … }` is meant.
+    fn named_record(&mut self, node: NodeRef<'t>) {
+        let children: Vec<_> = node.children().collect();
+        let [name, brace] = children.as_slice() else { return };
+        let at = self.place.with(span(*name));
+        let until = self.place.with(Span { start: name.start(), end: brace.start() });
+        self.tell(*name, |_| syntax::named_record(at, name.text(), until));
+    }
+
+    /// `list(string)` where `List<String>` is meant.
+    fn round_type(&mut self, ty: NodeRef<'t>, node: NodeRef<'t>) {
+        let (at, whole) = (self.at(node), self.place.with(span(ty)));
+        self.tell(node, |_| syntax::round_type(at, whole, habits::angled(ty.text())));
+    }
+
     fn bad_item(&mut self, node: NodeRef<'t>, before: usize) {
         let start = self.base + node.start() as usize;
         let behind = before > 0 && !slice(self.text, before..start).contains('\n');
@@ -203,6 +259,12 @@ impl<'t> Report<'t> {
             with_fix(syntax::unexpected(at, &habit.message, &label, habit.help.as_deref()), at, habit.fix)
         });
     }
+}
+
+/// Whether a step without fields is what others write for a command: `run "apt-get update"`.
+pub(super) fn is_command(step: NodeRef<'_>) -> bool {
+    let kind = step.children().next().map_or("", |path| path.text());
+    matches!(kind, "run" | "RUN" | "exec" | "shell" | "bash" | "cmd" | "command" | "script")
 }
 
 fn with_fix(diagnostic: Diagnostic, at: Location, fix: Option<(String, String)>) -> Diagnostic {
@@ -238,8 +300,18 @@ fn describe(parent: NodeRef<'_>, before: &[NodeRef<'_>], kind: Kind) -> Missing 
         (_, Kind::MissNote) => {
             helped("`:` and a type", format!("write `{}: Type`, for example `{}: String`", name(), name()))
         }
+        (Kind::Function, Kind::MissValue) => {
+            helped("`=` and a value", format!("write `fn {}(…) -> Type = …`: a function is one expression", name()))
+        }
         (_, Kind::MissValue) => helped("`=` and a value", format!("write `{} = …`", name())),
         (Kind::Fields | Kind::Block, Kind::MissBlock) => plain("`{`"),
+        (Kind::Step, Kind::MissBlock) if is_command(parent) => {
+            let text = before.iter().find(|node| node.kind() == Kind::Text).map_or("\"…\"", |node| node.text());
+            helped(
+                "the fields of the step in `{ … }`",
+                format!("a command is the script of a step: `sh \"label\" {{ script = {text} }}`"),
+            )
+        }
         (Kind::Step, Kind::MissBlock) => {
             helped("the fields of the step in `{ … }`", format!("write `{} {{ field = value }}`", parent.text()))
         }

@@ -44,6 +44,9 @@ impl<'t> Builder<'t> {
             Kind::TypeGroup => return node.children().next().map_or_else(|| error(span(node)), |inner| self.ty(inner)),
             Kind::TypeNamed => {
                 let Some(path) = node.child(Kind::Path) else { return error(span(node)) };
+                if node.child(Kind::BadGroup).is_some() {
+                    return error(span(node));
+                }
                 let args = node.child(Kind::TypeArgs).map(NodeRef::children).into_iter().flatten();
                 let args = args.filter(|arg| arg.kind() == Kind::Type).map(|arg| self.ty(arg)).collect();
                 TypeKind::Named { path: self.path(path), args }

@@ -17,6 +17,8 @@ pub(crate) enum Coercion {
     Record(Arc<super::Nominal>),
     /// An artifact as the file it is.
     File,
+    /// A path of the guest that was written elsewhere has to be one of the image's system.
+    Path,
 }
 
 /// The answer.

@@ -134,7 +134,7 @@ impl Commits {
         for node in &shared.plan.nodes {
             let history = shared.survey.remembered(&node.address).map(|remembered| remembered.history);
             let Some(commit) = history.and_then(|history| history.commit_ms) else { continue };
-            let (sum, count) = measured.entry(node.backend.clone()).or_default();
+            let (sum, count) = measured.entry(node.backend.to_string()).or_default();
             (*sum, *count) = (*sum + Duration::from_millis(commit), *count + 1);
         }
         let cost = measured.into_iter().map(|(backend, (sum, count))| (backend, sum / count)).collect();
@@ -162,7 +162,7 @@ impl Commits {
         if matches!(CachePolicy::of(node), CachePolicy::Ttl(_)) {
             return Commit::Always;
         }
-        let cost = self.cost.get(&node.backend).copied().unwrap_or(prior);
+        let cost = self.cost.get(node.backend.as_str()).copied().unwrap_or(prior);
         let is_known = |next: NodeId| shared.history(next).cost_ms.is_some();
         let chance = match next {
             _ if self.twins.contains(&id) => 1.0,

@@ -217,11 +217,11 @@ impl EngineError {
             | Self::Value { source, .. } => source.help().map(str::to_owned),
             Self::Store { source, .. } => source.help(),
             Self::Damaged { .. } => Some("run the same command again: it is built anew".to_owned()),
-            Self::UnknownName { .. }
-            | Self::UnknownSource { .. }
-            | Self::Io { .. }
-            | Self::Interrupted
-            | Self::Internal { .. } => None,
+            Self::Io { .. } => {
+                let why = "make room for it, or let it be written, and run the same command again";
+                Some(format!("{why}: what was built stays cached"))
+            }
+            Self::UnknownName { .. } | Self::UnknownSource { .. } | Self::Interrupted | Self::Internal { .. } => None,
         }
     }
 }

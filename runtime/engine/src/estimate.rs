@@ -83,6 +83,11 @@ struct Expected {
 impl Estimate {
     /// For a run that does what the forecast says, with so many jobs.
     pub fn new(plan: &Plan, forecast: &Forecast, jobs: NonZeroUsize) -> Self {
+        Self::with(forecast, jobs, |id| plan.parents(id))
+    }
+
+    /// The same, where the parents of nodes are known already.
+    pub(crate) fn with(forecast: &Forecast, jobs: NonZeroUsize, parents_of: impl Fn(NodeId) -> Vec<NodeId>) -> Self {
         let settled = |standing: &Standing| matches!(standing, Standing::Cached | Standing::Unneeded);
         let open = forecast.nodes.iter().filter(|node| !settled(&node.standing));
         let mut nodes: BTreeMap<NodeId, Expected> = BTreeMap::new();
@@ -90,7 +95,7 @@ impl Estimate {
         for node in open {
             is_known |= node.expected.is_some();
             let takes = node.expected.unwrap_or_default();
-            let mut parents = plan.parents(node.node);
+            let mut parents = parents_of(node.node);
             parents.retain(|parent| nodes.contains_key(parent));
             parents.sort_unstable();
             parents.dedup();

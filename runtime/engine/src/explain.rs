@@ -252,6 +252,9 @@ struct Renames<'a> {
 impl<'a> Renames<'a> {
     /// Of all that is remembered, what stands at no address of the plan.
     fn new(plan: &Plan, remembered: &'a HashMap<Address, Remembered>) -> Self {
+        if remembered.is_empty() {
+            return Self { by_fields: HashMap::new() };
+        }
         let used: HashSet<&Address> = plan.nodes.iter().map(|node| &node.address).collect();
         let mut gone: Vec<_> = remembered.iter().filter(|(address, _)| !used.contains(address)).collect();
         gone.sort_by_key(|(address, _)| *address);

@@ -1,7 +1,7 @@
 //! What the engine wants to know of the nodes of a plan again and again, looked up once.
 
 use imgc_backend::States;
-use imgc_plan::{CachePolicy, NodeId, Plan, node::Work};
+use imgc_plan::{CachePolicy, Links, NodeId, Plan, node::Work};
 
 use crate::Engine;
 
@@ -11,9 +11,7 @@ pub(crate) struct Facts {
 }
 
 struct Fact {
-    parents: Box<[NodeId]>,
-    /// Those whose states are in the fingerprint.
-    inputs: Box<[NodeId]>,
+    links: Links,
     is_made: bool,
     is_probe: bool,
     runs_always: bool,
@@ -32,12 +30,18 @@ impl Facts {
 
     /// [`Plan::parents`].
     pub(crate) fn parents(&self, id: NodeId) -> &[NodeId] {
-        self.nodes.get(id.index()).map_or(&[], |fact| &fact.parents)
+        self.nodes.get(id.index()).map_or(&[], |fact| &fact.links.parents)
     }
 
     /// [`Plan::inputs`].
     pub(crate) fn inputs(&self, id: NodeId) -> &[NodeId] {
-        self.nodes.get(id.index()).map_or(&[], |fact| &fact.inputs)
+        let links = self.nodes.get(id.index()).map(|fact| &fact.links);
+        links.and_then(|links| links.parents.get(..links.inputs)).unwrap_or_default()
+    }
+
+    /// Whether it waits for values of others: [`Plan::builds`].
+    pub(crate) fn waits(&self, id: NodeId) -> bool {
+        self.nodes.get(id.index()).is_some_and(|fact| fact.links.waits)
     }
 
     /// Whether the state of a node is the step that made it rather than its content. So is that of a test's step.
@@ -66,8 +70,7 @@ impl Fact {
             }
         };
         Self {
-            parents: plan.parents(id).into(),
-            inputs: plan.inputs(id).into(),
+            links: plan.links(id),
             is_made,
             is_probe: false,
             runs_always: CachePolicy::of(node) == CachePolicy::Never,

@@ -2,6 +2,7 @@
 //! its backend sees them. So the fingerprint holds what is read, not the state of all it is read from.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use imgc_backend::{Backend, BackendError, Layer, Wanted};
 use imgc_plan::value::size_text;
@@ -64,7 +65,7 @@ pub(crate) fn file<R: AsRef<NodeResult>>(
 ) -> Result<FileRef, BackendError> {
     let value = known(engine, plan, value, result)?;
     if let Value::File(file) = value {
-        return Ok(file);
+        return Ok(Arc::unwrap_or_clone(file));
     }
     if let Value::Dir(dir) = &value {
         return Err(BackendError::Program {
@@ -106,7 +107,7 @@ fn name_file(node: &mut Node) -> Result<(), BackendError> {
             message: format!("`dest` of `{}` has to name the file: an artifact has no name of its own", node.address),
             help: Some(format!("write `dest = \"{dest}NAME\"`")),
         })?;
-        dest.push_str(&name);
+        *dest = format!("{dest}{name}").into();
     }
     Ok(())
 }
@@ -141,7 +142,7 @@ fn fill(value: &mut Value, find: Find<'_>) -> Result<(), BackendError> {
 }
 
 /// A text where no secret is left in it, else what holds the secrets.
-fn template(shell: Option<String>, parts: Vec<Part>, find: Find<'_>) -> Result<Value, BackendError> {
+fn template(shell: Option<Arc<str>>, parts: Vec<Part>, find: Find<'_>) -> Result<Value, BackendError> {
     let mut whole: Vec<Part> = Vec::with_capacity(parts.len());
     for part in parts {
         let text = match part {
@@ -168,17 +169,17 @@ fn template(shell: Option<String>, parts: Vec<Part>, find: Find<'_>) -> Result<V
         }
     }
     Ok(match (shell, whole.as_slice()) {
-        (Some(shell), []) => Value::Script { shell, text: String::new() },
-        (Some(shell), [Part::Text(text)]) => Value::Script { shell, text: text.clone() },
-        (None, []) => Value::Text(String::new()),
-        (None, [Part::Text(text)]) => Value::Text(text.clone()),
+        (Some(shell), []) => Value::Script { shell, text: Arc::from("") },
+        (Some(shell), [Part::Text(text)]) => Value::Script { shell, text: text.as_str().into() },
+        (None, []) => Value::Text(Arc::from("")),
+        (None, [Part::Text(text)]) => Value::Text(text.as_str().into()),
         (shell, _) => Value::Template { shell, parts: whole },
     })
 }
 
 fn text_of(value: &Value) -> Result<String, BackendError> {
     if let Value::Text(text) = value {
-        return Ok(text.clone());
+        return Ok(text.to_string());
     }
     if let Value::Size(bytes) = value {
         return Ok(size_text(*bytes));
@@ -204,15 +205,15 @@ fn found(engine: &Engine, plan: &Plan, value: &BuildValue, result: &NodeResult) 
                 return Err(lacks("file", "it only has an id: `.id`"));
             };
             let (path, digest, size) = (path.to_owned(), artifact.digest, artifact.size);
-            Ok(Value::File(FileRef { path, digest, mode: 0o644, size }))
+            Ok(Value::from(FileRef { path, digest, mode: 0o644, size }))
         }
-        (Attribute::Digest, NodeResult::Layer(layer)) => Ok(Value::Text(blake3(layer.state.digest()))),
-        (Attribute::Digest, NodeResult::Artifact(artifact)) => Ok(Value::Text(match artifact.sha256 {
-            Some(sha256) => format!("sha256:{sha256}"),
-            None => blake3(artifact.digest),
-        })),
+        (Attribute::Digest, NodeResult::Layer(layer)) => Ok(Value::Text(blake3(layer.state.digest()).into())),
+        (Attribute::Digest, NodeResult::Artifact(artifact)) => {
+            let sha256 = artifact.sha256.map(|sha256| format!("sha256:{sha256}"));
+            Ok(Value::Text(sha256.unwrap_or_else(|| blake3(artifact.digest)).into()))
+        }
         (Attribute::Id, NodeResult::Artifact(artifact)) => match &artifact.id {
-            Some(id) => Ok(Value::Text(id.clone())),
+            Some(id) => Ok(Value::Text(id.as_str().into())),
             None => Err(lacks("id", "it is a file: take its `.digest`")),
         },
         (Attribute::Size, NodeResult::Artifact(artifact)) => Ok(Value::Size(artifact.size)),

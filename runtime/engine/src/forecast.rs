@@ -8,6 +8,7 @@ use imgc_backend::Cx;
 use imgc_plan::{Address, NodeId, Plan, spec_of};
 use serde::Serialize;
 
+use crate::by_node::ByNode;
 use crate::estimate::{Durations, Estimate};
 use crate::explain::{Cause, Explainer};
 use crate::refuse;
@@ -113,7 +114,11 @@ pub(crate) fn of_survey(
     let refused = refuse::harmful(refuse::refusals(engine, plan, &selection.nodes), survey);
     let to_run = nodes.len() - cached - pending;
     let mut forecast = Forecast { to_run, refused, cached, pending, estimate: None, nodes };
-    forecast.estimate = Estimate::new(plan, &forecast, options.jobs).total();
+    // Where nothing ever ran there is nothing to play.
+    if forecast.nodes.iter().any(|node| node.expected.is_some()) {
+        let parents = |id| survey.facts.parents(id).to_vec();
+        forecast.estimate = Estimate::with(&forecast, options.jobs, parents).total();
+    }
     forecast
 }
 
@@ -121,18 +126,18 @@ fn standings(plan: &Plan, survey: &Survey, cx: &Cx) -> Vec<NodeForecast> {
     let explainer = LazyCell::new(|| Explainer::new(plan, &cx.package, survey.all_remembered()));
     let durations = Durations::new(plan, survey.all_remembered());
     // The first cause of each node that runs because of its parents.
-    let mut causes: BTreeMap<NodeId, NodeId> = BTreeMap::new();
-    let mut nodes = Vec::new();
+    let mut causes: ByNode<NodeId> = ByNode::new(plan);
+    let mut nodes = Vec::with_capacity(plan.nodes.len());
     for (id, found) in survey.nodes() {
         let address = plan.node(id).address.clone();
         let old = survey.remembered(&address);
-        let above = || survey.facts.parents(id).iter().find_map(|parent| causes.get(parent).copied());
+        let above = || survey.facts.parents(id).iter().find_map(|parent| causes.get(*parent).copied());
         let because = |cause| Standing::Changed { cause, following: 0 };
         let standing = match found {
             Found::Hit { .. } => Standing::Cached,
             Found::Miss { needed: false, .. } => Standing::Unneeded,
             Found::Open { below } => {
-                let below = causes.get(below).copied().unwrap_or(*below);
+                let below = causes.get(*below).copied().unwrap_or(*below);
                 Standing::Pending { below, new: old.is_none() }
             }
             Found::Miss { why, .. } => match why {
@@ -150,8 +155,8 @@ fn standings(plan: &Plan, survey: &Survey, cx: &Cx) -> Vec<NodeForecast> {
         };
         match &standing {
             Standing::Cached | Standing::Unneeded => {}
-            Standing::New | Standing::Changed { .. } => drop(causes.insert(id, id)),
-            Standing::Pending { below, .. } | Standing::Follows { below } => drop(causes.insert(id, *below)),
+            Standing::New | Standing::Changed { .. } => causes.insert(id, id),
+            Standing::Pending { below, .. } | Standing::Follows { below } => causes.insert(id, *below),
         }
         let expected = if standing == Standing::Cached { None } else { durations.of(plan, id) };
         let took = old.and_then(Remembered::cost);

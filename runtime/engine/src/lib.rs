@@ -5,6 +5,7 @@
 //! [`Executor`]; it knows neither syntax nor what any step does.
 
 pub mod apply;
+mod by_node;
 mod chains;
 pub mod error;
 pub mod estimate;
@@ -50,7 +51,7 @@ pub use lock::{LockChange, LockMode, lock_sources};
 pub use open::{Moment, Opened, open_at, open_parked};
 pub use outputs::Placed;
 pub use resources::Limits;
-pub use run::Run;
+pub use run::{RAN_NOTE, Run};
 pub use select::{Selection, Target, select};
 pub use tests_of_images::{TestOutcome, TestResult, run_tests, select_tests};
 

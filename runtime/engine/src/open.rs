@@ -220,5 +220,5 @@ fn spec(plan: &Plan, id: NodeId) -> MachineSpec {
     let node = plan.node(id);
     let image = plan.images.iter().find(|image| image.nodes.contains(&id));
     let image = image.map_or_else(|| node.address.0.clone(), |image| image.address.0.clone());
-    MachineSpec { platform: node.platform.clone(), image, machine: plan.machine(id), shipped: false }
+    MachineSpec { platform: (*node.platform).clone(), image, machine: plan.machine(id), shipped: false }
 }

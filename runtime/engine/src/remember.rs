@@ -90,11 +90,19 @@ impl Remembered {
 /// Everything that is kept for the package.
 pub(crate) fn read(engine: &Engine) -> Result<HashMap<Address, Remembered>, EngineError> {
     let specs = engine.store.specs(&engine.package).map_err(EngineError::store("cannot read what ran before"))?;
-    let remembered = |payload: Payload| {
-        let Head { fingerprint, history } = payload.read().ok()?;
-        Some(Remembered { fingerprint, history, payload })
-    };
-    Ok(specs.into_iter().filter_map(|(address, payload)| Some((Address(address), remembered(payload)?))).collect())
+    let mut all = HashMap::with_capacity(specs.len());
+    for (address, payload) in specs {
+        let Some(Head { fingerprint, history }) = head(&payload) else { continue };
+        all.insert(Address(address), Remembered { fingerprint, history, payload });
+    }
+    Ok(all)
+}
+
+/// What comes before the spec, without a look at that: it is long, and there are as many as nodes.
+fn head(payload: &Payload) -> Option<Head> {
+    let before = payload.as_str().split_once(",\"spec\":").map(|(before, _)| format!("{before}}}"));
+    // A record that is put together in another order is read as a whole.
+    before.and_then(|text| serde_json::from_str(&text).ok()).or_else(|| payload.read().ok())
 }
 
 /// A memory as the publisher takes it.

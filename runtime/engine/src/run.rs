@@ -3,12 +3,13 @@
 //! ```text
 //! runs/<id>/lock        held as long as the run lives
 //! runs/<id>/journal     effects outside the store, each written down before it happens; gone when all are settled
-//! runs/<id>/<step>.log  the output of one executed node
+//! runs/<id>/ran         the addresses of what began to run, one a line
+//! runs/<id>/<step>.log  the output of one executed node that printed something
 //! runs/<id>/apply.json  what came of it
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,8 @@ use crate::journal::{self, JournalFile};
 
 /// How long logs and results of runs are kept.
 pub const KEPT: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// The file in a run's directory that has what began to run.
+pub const RAN_NOTE: &str = "ran";
 /// How many lines of output a failure shows.
 const TAIL: usize = 20;
 
@@ -36,6 +39,8 @@ pub struct Run {
     /// Held as long as the run lives; opened with `O_CLOEXEC`, since a flock lives on in forked children.
     _lock: File,
     journal: Arc<JournalFile>,
+    /// What began to run. Written as it begins, so that a run that is killed tells too.
+    ran: File,
 }
 
 impl Run {
@@ -52,7 +57,9 @@ impl Run {
         lock.lock().map_err(EngineError::io(doing()))?;
         fail_point!("run.locked");
         let journal = JournalFile::create(&dir.join("journal"), &id).map_err(EngineError::io(doing()))?;
-        let run = Self { id, dir: dir.clone(), _lock: lock, journal: Arc::new(journal) };
+        let ran = OpenOptions::new().append(true).create(true).open(dir.join(RAN_NOTE));
+        let ran = ran.map_err(EngineError::io(doing()))?;
+        let run = Self { id, dir: dir.clone(), _lock: lock, journal: Arc::new(journal), ran };
         fail_point!("run.journal");
         prune(runs, &dir);
         Ok(run)
@@ -73,9 +80,14 @@ impl Run {
         &self.dir
     }
 
-    /// Where the output of the node at this address goes; the file exists once the node has begun to run.
+    /// Where the output of the node at this address goes; the file exists once it has printed something.
     pub fn log_path(&self, address: &Address) -> PathBuf {
         self.dir.join(log_name(address))
+    }
+
+    fn note_begin(&self, address: &Address) {
+        // One write, so that it is there as a whole or not at all. Without it only `imgc log` is poorer.
+        let _ = (&self.ran).write_all(format!("{address}\n").as_bytes());
     }
 
     /// Writes the result of the run, for `imgc show`.
@@ -103,6 +115,8 @@ impl Run {
 pub(crate) struct Logs(Arc<Mutex<BTreeMap<NodeId, Log>>>);
 
 struct Log {
+    /// Of the node, as long as it printed nothing: most files that are not made cost nothing.
+    silent: Option<Address>,
     file: Option<File>,
     /// How much output there was, whether it is in the file or not.
     written: u64,
@@ -133,13 +147,16 @@ impl Logs {
         let Ok(mut logs) = self.0.lock() else { return };
         match event {
             Event::Started { node, address } => {
-                let file = run.and_then(|run| File::create(run.log_path(address)).ok());
-                logs.insert(*node, Log { file, written: 0, tail: Tail::default() });
+                if let Some(run) = run {
+                    run.note_begin(address);
+                }
+                let silent = Some(address.clone());
+                logs.insert(*node, Log { silent, file: None, written: 0, tail: Tail::default() });
             }
             Event::Output { node, bytes, .. } => {
                 let Some(log) = logs.get_mut(node) else { return };
                 log.tail.push(bytes);
-                log.write(bytes);
+                log.write(run, bytes);
             }
             Event::Failed { node, .. } => {
                 if let Some(log) = logs.get_mut(node) {
@@ -161,7 +178,10 @@ impl Logs {
 const LONGEST_LOG: u64 = 64 << 20;
 
 impl Log {
-    fn write(&mut self, bytes: &[u8]) {
+    fn write(&mut self, run: Option<&Run>, bytes: &[u8]) {
+        if let Some(address) = self.silent.take() {
+            self.file = run.and_then(|run| File::create(run.log_path(&address)).ok());
+        }
         let room = usize::try_from(LONGEST_LOG.saturating_sub(self.written)).unwrap_or(usize::MAX);
         self.written += bytes.len() as u64;
         let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();

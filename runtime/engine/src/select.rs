@@ -114,13 +114,14 @@ fn named(plan: &Plan, all: &[Target], name: &str) -> Result<Vec<Target>, EngineE
 /// `wanted` and all that they need.
 pub(crate) fn ancestors(plan: &Plan, wanted: impl Iterator<Item = NodeId>) -> BTreeSet<NodeId> {
     let mut open: Vec<NodeId> = wanted.collect();
-    let mut found = BTreeSet::new();
+    let mut is_found = vec![false; plan.nodes.len()];
     while let Some(id) = open.pop() {
-        if found.insert(id) {
+        let is_found = is_found.get_mut(id.index());
+        if is_found.is_some_and(|is_found| !std::mem::replace(is_found, true)) {
             open.extend(plan.parents(id));
         }
     }
-    found
+    plan.ids().zip(is_found).filter(|(_, is_found)| *is_found).map(|(id, _)| id).collect()
 }
 
 /// At most three names that are like `name`, the likest first.

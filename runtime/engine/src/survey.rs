@@ -11,6 +11,7 @@ use imgc_backend::{Cx, Layer, Presence};
 use imgc_plan::{Address, Fingerprint, Node, NodeId, Plan, State, fingerprint_of};
 use imgc_store::IndexEntry;
 
+use crate::by_node::ByNode;
 use crate::facts::{Facts, is_expired, now};
 use crate::remember::{self, Remembered};
 use crate::result::{Known, NodeResult, stands_on};
@@ -19,7 +20,7 @@ use crate::{CacheUse, Engine, EngineError, Selection, fill};
 /// What is known of the selected nodes before anything runs.
 pub(crate) struct Survey {
     pub(crate) facts: Arc<Facts>,
-    found: BTreeMap<NodeId, Found>,
+    found: ByNode<Found>,
     /// Those of the nodes that take values of others, with these in their place.
     filled: BTreeMap<NodeId, Node>,
     remembered: HashMap<Address, Remembered>,
@@ -76,7 +77,7 @@ impl Why {
 impl Survey {
     /// The selected nodes with what is known of them, in dependency order.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Found)> {
-        self.found.iter().map(|(id, found)| (*id, found))
+        self.found.iter()
     }
 
     /// The selected nodes that will or may run, in dependency order.
@@ -90,7 +91,7 @@ impl Survey {
 
     /// Whether a node will not run: its result is there, or nothing needs it.
     pub(crate) fn is_settled(&self, id: NodeId) -> bool {
-        match self.found.get(&id) {
+        match self.found.get(id) {
             Some(Found::Hit { .. } | Found::Miss { needed: false, .. }) => true,
             Some(Found::Miss { .. } | Found::Open { .. }) | None => false,
         }
@@ -99,7 +100,7 @@ impl Survey {
     /// Whether the index has been told of late that a result is used: in large plans to tell it again of each takes time.
     pub(crate) fn is_noted(&self, id: NodeId) -> bool {
         const OFTEN: i64 = 3600;
-        matches!(self.found.get(&id), Some(Found::Hit { known, .. }) if known.used >= now() - OFTEN)
+        matches!(self.found.get(id), Some(Found::Hit { known, .. }) if known.used >= now() - OFTEN)
     }
 
     /// A node with the values of others in its place, as far as they are known.
@@ -133,16 +134,16 @@ impl Survey {
     }
 }
 
-fn state(found: &BTreeMap<NodeId, Found>, id: NodeId) -> Option<State> {
-    match found.get(&id)? {
+fn state(found: &ByNode<Found>, id: NodeId) -> Option<State> {
+    match found.get(id)? {
         Found::Hit { known, .. } => Some(known.state),
         Found::Miss { state, .. } => *state,
         Found::Open { .. } => None,
     }
 }
 
-fn whole(found: &BTreeMap<NodeId, Found>, plan: &Plan, id: NodeId) -> Option<NodeResult> {
-    let Some(Found::Hit { known, .. }) = found.get(&id) else { return None };
+fn whole(found: &ByNode<Found>, plan: &Plan, id: NodeId) -> Option<NodeResult> {
+    let Some(Found::Hit { known, .. }) = found.get(id) else { return None };
     let mut at = id;
     known.whole(|| {
         at = stands_on(&plan.node(at).work)?;
@@ -151,8 +152,8 @@ fn whole(found: &BTreeMap<NodeId, Found>, plan: &Plan, id: NodeId) -> Option<Nod
 }
 
 /// What the index has for a node, whether the bytes are there or not.
-fn known_of(found: &BTreeMap<NodeId, Found>, id: NodeId) -> Option<&Arc<Known>> {
-    match found.get(&id)? {
+fn known_of(found: &ByNode<Found>, id: NodeId) -> Option<&Arc<Known>> {
+    match found.get(id)? {
         Found::Hit { known, .. } => Some(known),
         Found::Miss { known, .. } => known.as_ref(),
         Found::Open { .. } => None,
@@ -252,13 +253,15 @@ struct Walk<'a> {
     forced: &'a Forced,
     facts: Facts,
     remembered: HashMap<Address, Remembered>,
-    /// Entries as the index has them; none for fingerprints that have none.
-    entries: HashMap<Fingerprint, Option<IndexEntry>>,
+    /// Entries as the index has them, of those fingerprints that were asked for.
+    entries: HashMap<Fingerprint, IndexEntry>,
+    /// What the index was asked for at once, in order.
+    asked: Vec<Fingerprint>,
     /// Entries that were looked into.
     known: HashMap<Fingerprint, Option<Arc<Known>>>,
     gone: BTreeSet<Fingerprint>,
     checked: BTreeSet<Fingerprint>,
-    found: BTreeMap<NodeId, Found>,
+    found: ByNode<Found>,
     filled: BTreeMap<NodeId, Node>,
 }
 
@@ -273,13 +276,28 @@ impl<'a> Walk<'a> {
     ) -> Result<Self, EngineError> {
         let nodes = selection.nodes.iter();
         let likely = nodes.filter_map(|id| remembered.get(&plan.node(*id).address)).map(|r| r.fingerprint);
-        let likely: Vec<Fingerprint> = likely.collect::<BTreeSet<_>>().into_iter().collect();
-        let mut read = engine.store.entries(&likely).map_err(EngineError::store("cannot read the index"))?;
-        let entries = likely.into_iter().map(|fingerprint| (fingerprint, read.remove(&fingerprint))).collect();
+        let mut asked: Vec<Fingerprint> = likely.collect();
+        asked.sort_unstable();
+        asked.dedup();
+        let entries = engine.store.entries(&asked).map_err(EngineError::store("cannot read the index"))?;
         let facts = Facts::new(engine, plan);
-        let (gone, checked, known) = (BTreeSet::new(), BTreeSet::new(), HashMap::new());
-        let (found, filled) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { engine, plan, selection, forced, facts, remembered, entries, known, gone, checked, found, filled })
+        let (gone, checked, known) = (BTreeSet::new(), BTreeSet::new(), HashMap::with_capacity(entries.len()));
+        let (found, filled) = (ByNode::new(plan), BTreeMap::new());
+        Ok(Self {
+            engine,
+            plan,
+            selection,
+            forced,
+            facts,
+            remembered,
+            entries,
+            asked,
+            known,
+            gone,
+            checked,
+            found,
+            filled,
+        })
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
@@ -295,7 +313,7 @@ impl<'a> Walk<'a> {
     fn look_up(&mut self, id: NodeId) -> Result<Found, EngineError> {
         let mut anew = None;
         for parent in self.facts.parents(id) {
-            match self.found.get(parent) {
+            match self.found.get(*parent) {
                 Some(Found::Open { below }) => return Ok(Found::Open { below: *below }),
                 Some(Found::Miss { state: None, .. }) | None => return Ok(Found::Open { below: *parent }),
                 Some(Found::Miss { state: Some(_), why, .. }) => {
@@ -332,11 +350,14 @@ impl<'a> Walk<'a> {
     /// The node with the values of others in its place; else the node that has to be built for that.
     fn fill(&mut self, id: NodeId) -> Result<Cow<'a, Node>, NodeId> {
         let plan: &'a Plan = self.plan;
+        if !self.facts.waits(id) {
+            return Ok(Cow::Borrowed(plan.node(id)));
+        }
         let Some(first) = plan.builds(id).first().map(|value| value.node) else {
             return Ok(Cow::Borrowed(plan.node(id)));
         };
         let open =
-            plan.builds(id).into_iter().find(|value| !matches!(self.found.get(&value.node), Some(Found::Hit { .. })));
+            plan.builds(id).into_iter().find(|value| !matches!(self.found.get(value.node), Some(Found::Hit { .. })));
         if let Some(value) = open {
             return Err(value.node);
         }
@@ -352,18 +373,18 @@ impl<'a> Walk<'a> {
 
     /// Backwards: what was asked for, what runs whatever there is, and what they are built from.
     fn mark_needed(&mut self) {
-        let mut wanted: BTreeSet<NodeId> = self.selection.targets.iter().map(|target| target.node).collect();
+        let mut wanted = self.targets();
         for id in self.selection.nodes.iter().rev() {
-            let runs = match self.found.get_mut(id) {
+            let runs = match self.found.get_mut(*id) {
                 Some(Found::Miss { needed, .. }) => {
-                    *needed |= wanted.contains(id);
+                    *needed |= wanted.get(*id).is_some();
                     *needed
                 }
                 Some(Found::Open { .. }) => true,
                 Some(Found::Hit { .. }) | None => false,
             };
             if runs {
-                wanted.extend(self.facts.parents(*id));
+                self.facts.parents(*id).iter().for_each(|parent| wanted.insert(*parent, ()));
             }
         }
     }
@@ -373,7 +394,8 @@ impl<'a> Walk<'a> {
             return Ok(known.clone());
         }
         let entry = match self.entries.remove(&fingerprint) {
-            Some(entry) => entry,
+            Some(entry) => Some(entry),
+            None if self.asked.binary_search(&fingerprint).is_ok() => None,
             None => read_entry(self.engine, fingerprint)?,
         };
         let work = &self.plan.node(id).work;
@@ -386,30 +408,37 @@ impl<'a> Walk<'a> {
 
     /// Hits that were asked for or that something will run on.
     fn needed_hits(&self) -> Vec<NodeId> {
-        let mut wanted: BTreeSet<NodeId> = self.selection.targets.iter().map(|target| target.node).collect();
-        for (id, found) in &self.found {
+        let mut wanted = self.targets();
+        for (id, found) in self.found.iter() {
             if matches!(found, Found::Miss { needed: true, .. } | Found::Open { .. }) {
-                wanted.extend(self.facts.parents(*id));
+                self.facts.parents(id).iter().for_each(|parent| wanted.insert(*parent, ()));
             }
         }
-        wanted.retain(|id| matches!(self.found.get(id), Some(Found::Hit { .. })));
-        wanted.into_iter().collect()
+        let is_hit = |id: &NodeId| matches!(self.found.get(*id), Some(Found::Hit { .. }));
+        wanted.iter().map(|(id, ())| id).filter(is_hit).collect()
+    }
+
+    /// What was asked for.
+    fn targets(&self) -> ByNode<()> {
+        let mut targets = ByNode::new(self.plan);
+        self.selection.targets.iter().for_each(|target| targets.insert(target.node, ()));
+        targets
     }
 
     /// Hits that were not looked at yet: the needed ones, and of the others the last of each chain first.
     fn unchecked(&self) -> Vec<NodeId> {
         const AT_ONCE: usize = 256;
-        let is_unchecked = |id: &NodeId| match self.found.get(id) {
+        let is_unchecked = |id: &NodeId| match self.found.get(*id) {
             Some(Found::Hit { fingerprint, .. }) => !self.checked.contains(fingerprint),
             Some(Found::Miss { .. } | Found::Open { .. }) | None => false,
         };
         let mut all: BTreeSet<NodeId> = self.needed_hits().into_iter().filter(is_unchecked).collect();
-        all.extend(self.found.keys().rev().copied().filter(is_unchecked).take(AT_ONCE));
+        all.extend(self.found.iter().rev().map(|(id, _)| id).filter(is_unchecked).take(AT_ONCE));
         all.into_iter().collect()
     }
 
     fn suspect(&self, id: NodeId) -> Option<Suspect> {
-        let Some(Found::Hit { fingerprint, .. }) = self.found.get(&id) else { return None };
+        let Some(Found::Hit { fingerprint, .. }) = self.found.get(id) else { return None };
         Some((id, *fingerprint, whole(&self.found, self.plan, id)?))
     }
 }

@@ -287,7 +287,7 @@ impl Task {
         match self.input(of).map(|input| &*input.result) {
             Some(NodeResult::Artifact(Artifact { path: Some(path), digest, size, .. })) => {
                 let path = path.display().to_string();
-                Value::File(FileRef { path, digest: *digest, mode: 0o644, size: *size })
+                Value::from(FileRef { path, digest: *digest, mode: 0o644, size: *size })
             }
             Some(NodeResult::Artifact(_) | NodeResult::Layer(_) | NodeResult::Passed(_)) | None => Value::Node(of),
         }
@@ -313,7 +313,7 @@ impl Task {
             None => chain.insert(shared.executor.begin(ChainSpec {
                 backend: shared.backend(node)?.clone(),
                 machine: MachineSpec {
-                    platform: node.platform.clone(),
+                    platform: (*node.platform).clone(),
                     image: self.image.clone(),
                     machine: shared.plan.machine(self.node),
                     shipped: is_probe,

@@ -128,7 +128,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = client::Config {
-        keepalive_interval: Some(Duration::from_secs(15)),
+        keepalive_interval: Some(endpoint.alive),
         keepalive_max: 3,
         nodelay: true,
         ..client::Config::default()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use imgc_backend::BackendError;
 use russh::keys::ssh_key::LineEnding;
@@ -69,12 +70,14 @@ pub struct Endpoint {
     pub port: u16,
     /// The server that connects on our behalf, where this one cannot be reached directly.
     pub bastion: Option<Box<Bastion>>,
+    /// How long it may say nothing until it is asked for a sign of life. Asked three times in vain, it counts as lost.
+    pub alive: Duration,
 }
 
 impl Endpoint {
     /// A server that is reached directly.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port, bastion: None }
+        Self { host: host.into(), port, bastion: None, alive: Duration::from_secs(15) }
     }
 }
 

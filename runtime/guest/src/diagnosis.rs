@@ -25,6 +25,8 @@ pub struct Evidence<'a> {
     pub network: Option<&'a str>,
     /// How long an answer was waited for, in seconds.
     pub waited: Option<u64>,
+    /// The file system of the host that has the machine's files, where nothing more has room there.
+    pub full_host: Option<&'a str>,
 }
 
 /// How a machine ended that should not have.
@@ -97,7 +99,7 @@ done
 
 /// Finds the cause; none where nothing was seen that could be one.
 pub fn diagnose(evidence: &Evidence<'_>) -> Option<Cause> {
-    machine(evidence.ended)
+    machine(evidence.ended, evidence.full_host)
         .or_else(|| serial::fatal(evidence.serial))
         .or_else(|| login(evidence.error))
         .or_else(|| serial::full_disk(evidence.output))
@@ -118,22 +120,32 @@ fn error_text(error: Option<&BackendError>) -> String {
 }
 
 /// What happened to the machine's program goes before all that the guest said.
-fn machine(ended: Option<Ended>) -> Option<Cause> {
-    let (message, help) = match ended? {
-        Ended::Signal(9) => (
+fn machine(ended: Option<Ended>, full_host: Option<&str>) -> Option<Cause> {
+    let (message, help) = match (ended?, full_host) {
+        (Ended::Signal(9), _) => (
             "QEMU was killed (signal 9)".to_owned(),
             "did the host run out of memory? see `dmesg`, and give the machine less with `memory`, or run fewer at a time \
              with `--jobs`",
         ),
-        Ended::Signal(number) => (
+        // The guest's memory is a file: what it touches first and has no room there ends so.
+        (Ended::Signal(7), Some(place)) => (
+            format!("the host's disk is full: the guest's memory is a file in {place}, and QEMU was ended by signal 7"),
+            "make room there (`imgc cache gc` removes what was not used for longest), then run the same command again: it \
+             goes on from the last layer",
+        ),
+        (Ended::Signal(7), None) => (
+            "QEMU was ended by signal 7: it could not reach the file with the guest's memory".to_owned(),
+            "was the host's disk full for a moment, or is it failing? see `dmesg`; what was built stays cached",
+        ),
+        (Ended::Signal(number), _) => (
             format!("QEMU was ended by signal {number}"),
             "if nobody sent it, it is a fault of QEMU: its log may say more",
         ),
-        Ended::Code(code) => (
+        (Ended::Code(code), _) => (
             format!("QEMU ended by itself with code {code}"),
             "its log says why; see `qemu_args` and the machine record",
         ),
-        Ended::PowerOff | Ended::Reset => return None,
+        (Ended::PowerOff | Ended::Reset, _) => return None,
     };
     Some(Cause { kind: Kind::Machine, message, help: help.to_owned(), line: None })
 }

@@ -1,12 +1,12 @@
 //! Taking entries, with the layers and objects that they need, to a depot and from there into another store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use imgc_plan::{Digest, Fingerprint};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
@@ -73,6 +73,7 @@ impl Store {
         let mut exported = Exported::default();
         // Chains repeat what is below them.
         let mut done: HashMap<Digest, Option<String>> = HashMap::new();
+        let mut brought = BTreeSet::new();
         for entry in entries {
             let mut lacks = None;
             for digest in &entry.refs {
@@ -86,8 +87,12 @@ impl Store {
                 exported.left_out.push((entry.fingerprint, why));
             } else {
                 depot.put_entry(entry)?;
-                exported.entries += 1;
+                brought.insert(entry.fingerprint);
             }
+        }
+        exported.entries = brought.len();
+        if !brought.is_empty() {
+            depot.put_list(brought)?;
         }
         depot.sync()?;
         Ok(exported)
@@ -127,8 +132,12 @@ impl Store {
         let publisher = self.publisher()?;
         let mut imported = Imported::default();
         let mut done: HashMap<Digest, Option<String>> = HashMap::new();
+        let (listed, damaged) = depot.listed();
+        let mut missing: BTreeSet<String> = listed.iter().map(Fingerprint::to_string).collect();
+        let name_of = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         for path in depot.entries() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = name_of(&path);
+            missing.remove(&name);
             let Some(entry) = read_entry(&path) else {
                 imported.refused.push((name, "its record is damaged, or of another version".to_owned()));
                 continue;
@@ -160,6 +169,9 @@ impl Store {
             }
         }
         publisher.finish()?;
+        imported.refused.extend(missing.into_iter().map(|name| (name, "its record is missing".to_owned())));
+        let of_list = |path: &PathBuf| (name_of(path), "the list of what came with it is damaged".to_owned());
+        imported.refused.extend(damaged.iter().map(of_list));
         Ok(imported)
     }
 

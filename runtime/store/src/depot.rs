@@ -10,14 +10,16 @@
 //! objects/aa/DIGEST.json    the chunks of one object, in order
 //! trees/aa/DIGEST.json      the same of one layer: the length of its manifest, the manifest, the content of its files
 //! entries/aa/FP.json        an entry of the index; written when all that it refers to is there
+//! lists/aa/DIGEST.json      the entries of one export, written last: one that gets lost is missed
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use fastcdc::v2020::StreamCDC;
-use imgc_plan::Digest;
+use imgc_plan::{Digest, Fingerprint};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -96,6 +98,20 @@ impl Sidecar for Recipe {
     }
 }
 
+/// What one export brought.
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    version: u32,
+    /// Sorted, so that the same export has the same name.
+    entries: BTreeSet<Fingerprint>,
+}
+
+impl Sidecar for List {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 impl Depot {
     /// Opens the depot at `root` to write to it; makes it where there is nothing, or an empty directory.
     pub fn make(root: &Path) -> Result<Self, StoreError> {
@@ -136,8 +152,31 @@ impl Depot {
 
     /// The paths of its entries, sorted.
     pub(crate) fn entries(&self) -> Vec<PathBuf> {
+        self.records("entries")
+    }
+
+    fn records(&self, folder: &str) -> Vec<PathBuf> {
         let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-        Layout { root: self.root.clone() }.all("entries").into_iter().filter(json).collect()
+        Layout { root: self.root.clone() }.all(folder).into_iter().filter(json).collect()
+    }
+
+    /// Every entry that an export said it brought, and the lists that cannot be read.
+    pub(crate) fn listed(&self) -> (BTreeSet<Fingerprint>, Vec<PathBuf>) {
+        let (mut entries, mut damaged) = (BTreeSet::new(), Vec::new());
+        for path in self.records("lists") {
+            match path.is_file().then(|| List::read(&path)).flatten() {
+                Some(list) => entries.extend(list.entries),
+                None => damaged.push(path),
+            }
+        }
+        (entries, damaged)
+    }
+
+    pub(crate) fn put_list(&self, entries: BTreeSet<Fingerprint>) -> Result<(), StoreError> {
+        let encoded = List { version: SIDECAR_VERSION, entries }.encode()?;
+        put(&self.path("lists", &Digest::of(&encoded).to_string(), ".json"), &encoded)?;
+        fail_point!("depot.list");
+        Ok(())
     }
 
     pub(crate) fn put_entry(&self, entry: &crate::index::IndexEntry) -> Result<(), StoreError> {

@@ -122,8 +122,8 @@ impl Store {
         self.index.spec(package, address)
     }
 
-    /// Everything remembered for a package, by address.
-    pub fn specs(&self, package: &str) -> Result<HashMap<String, Payload>, StoreError> {
+    /// Everything remembered for a package: address and spec.
+    pub fn specs(&self, package: &str) -> Result<Vec<(String, Payload)>, StoreError> {
         self.index.specs(package)
     }
 
@@ -320,7 +320,7 @@ impl Index {
         })
     }
 
-    fn specs(&self, package: &str) -> Result<HashMap<String, Payload>, StoreError> {
+    fn specs(&self, package: &str) -> Result<Vec<(String, Payload)>, StoreError> {
         self.run("look up specs", |connection| {
             let mut statement = connection.prepare("SELECT address, spec FROM specs WHERE package = ?")?;
             statement.query_map([package], |row| Ok((row.get(0)?, Payload(row.get(1)?))))?.collect()

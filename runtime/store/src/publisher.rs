@@ -15,7 +15,6 @@ use crate::fail_point;
 use crate::index::{Index, IndexEntry, Payload, now};
 use crate::layer_tree::mark_all_synced;
 use crate::layout::Layout;
-use crate::place::reserve_shard;
 use crate::scratch::Owner;
 use crate::sidecar::{EntrySidecar, Sidecar};
 use crate::store::{Store, write_atomically};
@@ -168,7 +167,6 @@ impl Work {
         fail_point!("publish.begin");
         for entry in batch {
             let sidecar = self.layout.entry_sidecar(&entry.fingerprint);
-            reserve_shard(&sidecar)?;
             write_atomically(&sidecar, &self.owner.fresh("sidecar"), &EntrySidecar::new(entry).encode()?)?;
             fail_point!("publish.sidecar");
         }

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::error::StoreError;
 use crate::fail_point;
 use crate::layout::children;
-use crate::lock::Locked;
+use crate::lock::{Locked, SPARE};
 use crate::process::Process;
 use crate::remove::remove_tree;
 use crate::store::Store;
@@ -128,7 +128,7 @@ impl Store {
     /// The scratch of dead owners, which [`Store::sweep`] removes. Changes nothing.
     pub fn abandoned(&self) -> Vec<PathBuf> {
         let mut found = abandoned(&self.layout().folder("scratch"));
-        found.retain(|path| path.extension().is_none_or(|extension| extension != "lock"));
+        found.retain(|path| path.extension().is_none_or(|extension| extension != "lock") && !is_spare(path));
         found.sort();
         found
     }
@@ -150,7 +150,7 @@ impl Store {
             fail_point!("sweep.locked");
             for path in paths.iter().filter(|path| **path != locked.path) {
                 match remove_tree(path) {
-                    Ok(()) => swept.removed += 1,
+                    Ok(()) => swept.removed += usize::from(!is_spare(path)),
                     Err(error) => swept.left.push((path.clone(), error_text(&error))),
                 }
             }
@@ -188,6 +188,11 @@ pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whether it is a file that stood for leases: nothing that anybody could miss.
+fn is_spare(path: &Path) -> bool {
+    path.file_stem().and_then(|stem| Path::new(stem).extension()).is_some_and(|purpose| purpose == SPARE)
 }
 
 fn owner_of(path: &Path) -> Option<&str> {

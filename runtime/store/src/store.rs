@@ -13,7 +13,8 @@ use crate::error::{Note, StoreError};
 use crate::filesystem::FileSystem;
 use crate::index::Index;
 use crate::layout::Layout;
-use crate::place::{Durable, write_file};
+use crate::lock::Spares;
+use crate::place::{Durable, reserve_shard, write_file};
 use crate::process::boot_id;
 use crate::scratch::Owner;
 use crate::tree::Manifest;
@@ -28,6 +29,7 @@ pub struct Store {
     filesystem: FileSystem,
     pub(crate) index: Index,
     pub(crate) owner: Mutex<Option<Arc<Owner>>>,
+    pub(crate) spares: Spares,
     pub(crate) manifests: Mutex<HashMap<Digest, Weak<Manifest>>>,
     pub(crate) boot: String,
 }
@@ -55,7 +57,8 @@ impl Store {
             write_file(&layout.version(), format!("{STORE_VERSION}\n").as_bytes(), Durable::Now)?;
         }
         let index = Index::open(&layout)?;
-        Ok(Self { layout, filesystem, index, owner: Mutex::default(), manifests: Mutex::default(), boot: boot_id() })
+        let (owner, spares, manifests) = (Mutex::default(), Spares::default(), Mutex::default());
+        Ok(Self { layout, filesystem, index, owner, spares, manifests, boot: boot_id() })
     }
 
     /// The directory of the store, absolute.
@@ -127,13 +130,20 @@ fn make_private_folder(root: &Path, folder: &Path, mode: u32) -> Result<(), Stor
     std::fs::set_permissions(folder, PermissionsExt::from_mode(mode)).map_err(StoreError::io("protect", folder))
 }
 
-/// Makes a small file appear whole, without waiting for the disk. `temporary` is a fresh path of the same file system.
+/// Makes a small file appear whole, without waiting for the disk, and its shard where that is missing. `temporary` is a
+/// fresh path of the same file system.
 pub(crate) fn write_atomically(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let written = std::fs::write(temporary, bytes).and_then(|()| std::fs::rename(temporary, path));
-    written.map_err(|error| {
+    let failed = |error| {
         let _ = std::fs::remove_file(temporary);
         StoreError::io("write", path)(error)
-    })
+    };
+    std::fs::write(temporary, bytes).map_err(failed)?;
+    let mut renamed = std::fs::rename(temporary, path);
+    // Most often the shard is there: to ask each time would cost as much as the rest.
+    if renamed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        renamed = reserve_shard(path).map_or(renamed, |()| std::fs::rename(temporary, path));
+    }
+    renamed.map_err(failed)
 }
 
 /// A name in the same directory that no other thread or process uses.

@@ -156,7 +156,7 @@ fn plan(count: usize) -> Arc<Plan> {
         for step in 0..LONG {
             let label = format!("s{step}");
             let address = format!("i{number}/null \"{label}\"");
-            on = push(&mut plan, address, "null", Work::Step(Step { on, source, label, network: false }));
+            on = push(&mut plan, address, "null", Work::Step(Step { on, source, label: label.into(), network: false }));
             nodes.push(on);
         }
         let address = Address(format!("i{number}"));
@@ -171,12 +171,12 @@ fn plan(count: usize) -> Arc<Plan> {
 fn push(plan: &mut Plan, address: String, kind: &str, work: Work) -> NodeId {
     let id = NodeId(u32::try_from(plan.nodes.len()).expect("a number"));
     plan.nodes.push(Node {
-        args: BTreeMap::from([("of".into(), Value::Text(address.clone()))]),
+        args: BTreeMap::from([("of".into(), Value::Text(address.as_str().into()))]),
         address: Address(address),
         span: None,
-        platform: "linux/amd64".parse().expect("a platform"),
-        backend: "null".to_owned(),
-        kind: kind.to_owned(),
+        platform: "linux/amd64".parse::<imgc_plan::Platform>().expect("a platform").into(),
+        backend: "null".into(),
+        kind: kind.into(),
         revision: 1,
         work,
     });

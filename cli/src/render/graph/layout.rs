@@ -54,6 +54,20 @@ impl Layout {
         Self { frames, width: right + MARGIN, height: bottom + MARGIN }
     }
 
+    /// Whether a card stands between the columns of two others, or they stand in one: an arrow straight from one to the
+    /// other would pass behind cards, and seem to come out of them.
+    pub(crate) fn is_blocked(&self, from: usize, to: usize) -> bool {
+        let (Some(from), Some(to)) = (self.frames.get(from), self.frames.get(to)) else { return false };
+        to.x <= from.x || self.frames.iter().any(|frame| frame.x > from.x && frame.x < to.x)
+    }
+
+    /// Right of all cards that stand in the column of this one.
+    pub(crate) fn right_of_column(&self, card: usize) -> f64 {
+        let Some(own) = self.frames.get(card) else { return 0.0 };
+        let column = self.frames.iter().filter(|frame| (frame.x - own.x).abs() < 0.5);
+        column.map(|frame| frame.x + frame.width).fold(0.0, f64::max)
+    }
+
     /// The middle of a row's left and right edge.
     pub(crate) fn edges(&self, place: Place) -> Option<((f64, f64), (f64, f64))> {
         let frame = self.frames.get(place.card)?;

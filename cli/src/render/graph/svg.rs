@@ -3,14 +3,21 @@
 use std::fmt::Write;
 
 use super::layout::{CHAR, HEAD, LONGEST, Layout, MARGIN, ROW, number};
-use super::{Arrow, Card, Picture, Row, STATES, State};
+use super::{Arrow, Card, Picture, Place, Row, STATES, State};
 
 const LEGEND: f64 = 34.0;
+/// Between two ways around cards.
+const LANE: f64 = 5.0;
+/// So many ways are told apart; further ones share the last.
+const LANES: usize = 8;
 const FONT: &str = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 
 /// The whole file.
 pub(crate) fn document(picture: &Picture, title: &str) -> String {
-    let top = MARGIN + if picture.has_states { LEGEND } else { 0.0 };
+    let above = MARGIN + if picture.has_states { LEGEND } else { 0.0 };
+    // Where cards stand does not depend on how far below the legend they begin.
+    let lanes = lanes(picture, &Layout::of(picture, above));
+    let top = above + number(lanes.len().min(LANES)) * LANE;
     let layout = Layout::of(picture, top);
     let least = if picture.has_states { 560.0 } else { 200.0 };
     let (width, height) = (layout.width.max(least), layout.height);
@@ -32,7 +39,10 @@ pub(crate) fn document(picture: &Picture, title: &str) -> String {
     }
     // Arrows first: where one has to pass behind a card, the card stays readable.
     for arrow in &picture.arrows {
-        self::arrow(&mut out, &layout, *arrow);
+        match lanes.iter().position(|from| *from == arrow.from && layout.is_blocked(from.card, arrow.to.card)) {
+            Some(lane) => around(&mut out, &layout, *arrow, (above, lane.min(LANES - 1))),
+            None => self::arrow(&mut out, &layout, *arrow),
+        }
     }
     for (card, frame) in picture.cards.iter().zip(&layout.frames) {
         put(&mut out, format_args!("<g transform=\"translate({:.1} {:.1})\">\n", frame.x, frame.y));
@@ -68,6 +78,35 @@ fn legend(out: &mut String, picture: &Picture) {
         );
         x += width + 10.0;
     }
+}
+
+/// The rows whose arrows have to go around cards.
+fn lanes(picture: &Picture, layout: &Layout) -> Vec<Place> {
+    let blocked = picture.arrows.iter().filter(|arrow| layout.is_blocked(arrow.from.card, arrow.to.card));
+    let mut lanes: Vec<Place> = blocked.map(|arrow| arrow.from).collect();
+    lanes.dedup();
+    lanes
+}
+
+/// Up beside the column of `from`, along above all cards, and down beside the column of `to`: nowhere behind a card.
+/// Arrows from one row share their way.
+fn around(out: &mut String, layout: &Layout, arrow: Arrow, (above, lane): (f64, usize)) {
+    let (Some((_, from)), Some((to, _))) = (layout.edges(arrow.from), layout.edges(arrow.to)) else { return };
+    // A continued column leaves little room beside it.
+    let aside = 9.0 + number(lane % 4) * 3.0;
+    let (up, down) = (layout.right_of_column(arrow.from.card) + aside, to.0 - aside);
+    let along = above + number(lane) * LANE - 3.0;
+    put(
+        out,
+        format_args!(
+            "<path d=\"M{:.1} {:.1}H{up:.1}V{along:.1}H{down:.1}V{:.1}H{:.1}\" fill=\"none\" stroke=\"#8c959f\" \
+         stroke-width=\"1.4\" stroke-linejoin=\"round\" marker-end=\"url(#tip)\"/>\n",
+            from.0,
+            from.1,
+            to.1,
+            to.0 - 1.0
+        ),
+    );
 }
 
 fn arrow(out: &mut String, layout: &Layout, arrow: Arrow) {

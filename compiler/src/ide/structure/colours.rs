@@ -360,7 +360,7 @@ impl<'t> Painter<'t> {
         if let Some(kind) = prelude_item(name) {
             return (kind, library);
         }
-        if stdlib::modules().iter().any(|module| module.name == name) && !stdlib::is_by_import(name) {
+        if stdlib::modules().any(|module| module.name == name) && !stdlib::is_by_import(name) {
             return (TokenKind::Namespace, library);
         }
         // A bare variant is found through the type that its place asks for.
@@ -430,7 +430,7 @@ impl<'t> Painter<'t> {
 
 /// What an item of the prelude is.
 fn prelude_item(name: &str) -> Option<TokenKind> {
-    let prelude = stdlib::modules().iter().find(|module| module.name == stdlib::PRELUDE)?;
+    let prelude = stdlib::modules().find(|module| module.name == stdlib::PRELUDE)?;
     let item = prelude
         .tree
         .items

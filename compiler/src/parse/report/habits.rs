@@ -31,12 +31,6 @@ pub(super) fn item(text: &str, behind: bool) -> Habit {
         let fix = Some((format!("write `{sign}`"), sign.to_owned()));
         return Habit { fix, ..say(format!("there is no operator `{first}`"), Some(&format!("write `{sign}`"))) };
     }
-    if behind && first == "(" {
-        return say(
-            "unexpected `(` after the end of the item".to_owned(),
-            Some("arguments of a type stand in `<…>`: `List<String>`; a function is called in one line with its name"),
-        );
-    }
     if behind {
         return say(
             format!("unexpected `{first}` after the end of the item"),
@@ -112,6 +106,9 @@ pub(super) fn inner(parent: Kind, text: &str) -> Habit {
     }
     let rest = text.get(first.len()..).unwrap_or_default().trim_start();
     let found = format!("expected {}, found `{first}`", expected(parent));
+    if let (Kind::Block, Some(help)) = (parent, statement(first, rest)) {
+        return Habit { help: Some(help), ..say(found, None) };
+    }
     match (parent, first) {
         (_, "'") => return say("a text stands in double quotes".to_owned(), Some("write `\"…\"`")),
         (_, "?") => return say("there is no `?` operator".to_owned(), Some("write `if condition then a else b`")),
@@ -124,11 +121,6 @@ pub(super) fn inner(parent: Kind, text: &str) -> Habit {
         }
         (Kind::Fields, _) if rest.starts_with(['"', '{']) => {
             return say("a step cannot stand in a step".to_owned(), Some("close the step before it with `}`"));
-        }
-        (Kind::Block, _) if is_word(first) && is_word(first_token(rest)) => {
-            let label = first_token(rest);
-            let help = format!("the label of a step is a text: `{first} \"{label}\" {{ … }}`");
-            return Habit { help: Some(help), ..say(found, None) };
         }
         (Kind::List, "for") => {
             return say(
@@ -193,6 +185,20 @@ fn say(message: String, help: Option<&str>) -> Habit {
     Habit { message, help: help.map(str::to_owned), fix: None }
 }
 
+/// A line of a body that is nearly a statement, or one of a Dockerfile: how it is written.
+fn statement(first: &str, rest: &str) -> Option<String> {
+    const OF_DOCKER: [&str; 10] =
+        ["run", "copy", "add", "env", "cmd", "entrypoint", "expose", "user", "workdir", "volume"];
+    if matches!(first, "from" | "machine") {
+        return Some(format!("a field has its value behind `=`: `{first} = …`"));
+    }
+    if OF_DOCKER.contains(&first) && !rest.starts_with('(') {
+        return elsewhere(&first.to_uppercase()).and_then(|habit| habit.help);
+    }
+    let label = first_token(rest);
+    (is_word(first) && is_word(label)).then(|| format!("the label of a step is a text: `{first} \"{label}\" {{ … }}`"))
+}
+
 /// HCL's blocks and Dockerfile's instructions.
 fn elsewhere(text: &str) -> Option<Habit> {
     let first = first_token(text);
@@ -210,8 +216,11 @@ fn elsewhere(text: &str) -> Option<Habit> {
         "COPY" | "ADD" => {
             "files are copied by a step: `copy \"label\" { src = dir(\"./x\"), dest = \"/x\" }` in an image"
         }
-        "ENV" | "CMD" | "ENTRYPOINT" | "EXPOSE" | "LABEL" | "USER" | "WORKDIR" | "VOLUME" => {
+        "ENV" | "CMD" | "ENTRYPOINT" | "EXPOSE" | "LABEL" | "USER" | "WORKDIR" | "VOLUME" | "STOPSIGNAL" => {
             "how a container starts is said at its archive: `oci.archive(image, cmd: […], env: { … })`"
+        }
+        "HEALTHCHECK" | "ONBUILD" | "MAINTAINER" | "SHELL" => {
+            "there is nothing of that kind here: remove it, or check what was built in a `test \"name\" of image { … }`"
         }
         "ARG" => "an argument is a param: `param name: String = \"default\"`",
         _ => return None,
@@ -241,4 +250,48 @@ fn is_reserved(word: &str) -> bool {
     const WORDS: [&str; 12] =
         ["let", "if", "then", "else", "for", "in", "match", "use", "where", "none", "true", "false"];
     WORDS.contains(&word)
+}
+
+/// A type in the manner of HCL as it is written here: `list(string)` is `List<String>`. Nothing for what has no such form.
+pub(super) fn angled(text: &str) -> Option<String> {
+    let text = text.trim();
+    let is_name = |text: &str| is_word(text) && text.chars().all(|c| c == '_' || c == '.' || c.is_ascii_alphanumeric());
+    let Some((of, rest)) = text.split_once('(') else {
+        return is_name(text).then(|| own_type(text).to_owned());
+    };
+    let of = of.trim_end();
+    let inner = rest.strip_suffix(')')?;
+    let mut args = Vec::new();
+    for arg in split_outside(inner) {
+        args.push(angled(arg)?);
+    }
+    match (of, args.as_slice()) {
+        ("optional", [only]) => Some(format!("{only}?")),
+        ("map", [only]) => Some(format!("Map<String, {only}>")),
+        (of, [_, ..]) if is_name(of) => Some(format!("{}<{}>", own_type(of), args.join(", "))),
+        _ => None,
+    }
+}
+
+/// What stands between commas that are in no round brackets.
+fn split_outside(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    let comma = |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    };
+    text.split(comma).collect()
+}
+
+/// The name of a type that HCL writes otherwise.
+fn own_type(name: &str) -> &str {
+    match name {
+        "string" => "String",
+        "number" => "Int",
+        "bool" => "Bool",
+        "list" | "tuple" => "List",
+        "set" => "Set",
+        "map" => "Map",
+        other => other,
+    }
 }

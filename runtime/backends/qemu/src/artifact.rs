@@ -48,7 +48,7 @@ pub(crate) async fn make(
     match inputs {
         [ArtifactInput::Layer(layer)] => {
             let machine = Detail::of(layer).machine;
-            let (platform, image) = (node.platform.clone(), node.address.0.clone());
+            let (platform, image) = ((*node.platform).clone(), node.address.0.clone());
             let spec = MachineSpec { platform, image, machine, shipped: true };
             let shipped = ship::shipped(store, layer, &spec, cx).await?;
             let detail = Detail::of(&shipped);
@@ -75,7 +75,7 @@ async fn kernel(store: &Arc<Store>, node: &Node, inputs: &[ArtifactInput], cx: &
     let [ArtifactInput::Layer(layer)] = inputs else {
         return Err(BackendError::Internal { message: format!("{} is made of one image", node.address) });
     };
-    let (platform, image, machine) = (node.platform.clone(), node.address.0.clone(), Detail::of(layer).machine);
+    let (platform, image, machine) = ((*node.platform).clone(), node.address.0.clone(), Detail::of(layer).machine);
     let spec = MachineSpec { platform, image, machine, shipped: false };
     if spec.machine.is_null() {
         return Err(BackendError::Program {

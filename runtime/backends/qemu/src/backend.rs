@@ -83,7 +83,7 @@ fn offers() -> Offers {
 /// Whether such a machine can be on this host.
 fn possible(machine: &Machine, node: &Node) -> Result<(), Refusal> {
     Host::find(&node.platform)?;
-    machine.check(host::memory_size())?;
+    machine.check(host::memory_size(), host::processors())?;
     host::firmware(machine, &node.platform)?;
     if machine.tpm && host::find_program("swtpm").is_none() {
         return Err(host::missing("swtpm", "swtpm"));

@@ -143,7 +143,11 @@ pub(crate) fn whole(
     }
     for n in 0..machine.nics.len() {
         // Port 0: the kernel chooses one that is free, and nobody can take it in between.
-        let forward = if n == 0 { format!(",hostfwd=tcp:127.0.0.1:0-:{}", machine.login.port) } else { String::new() };
+        let forward = match n {
+            0 => format!(",hostfwd=tcp:127.0.0.1:0-:{}", machine.login.port),
+            // Each network has other addresses: else answers to what came by the first card would leave by another one.
+            _ => format!(",net=10.0.{}.0/24", 2 + n % 250),
+        };
         line.option("-netdev", format!("user,id=net{n}{forward}"));
     }
     line.option("-chardev", format!("socket,id=agent,path={},server=on,wait=off", file::AGENT));

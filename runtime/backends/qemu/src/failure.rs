@@ -15,6 +15,7 @@ use imgc_store::Store;
 
 use crate::command::file;
 use crate::errors;
+use crate::host::Room;
 use crate::link::Link;
 
 /// How many guests that failed leave their console and their screen behind.
@@ -73,26 +74,41 @@ pub(crate) async fn stopped(dir: &Path, from: u64) {
 /// What Linux says last before the firmware takes over.
 const RESTARTS: &str = "reboot: machine restart";
 
-/// Waits until a guest that starts has been silent for so long that it must have hung where nothing of its system runs yet.
-/// One that never says on its console that it starts may be silent for ever.
-pub(crate) async fn hung(dir: &Path, from: u64, silence: Duration) {
+/// Where a guest that starts fell silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silent {
+    /// Between a system that went down and the first program of the one that comes up: nothing can be lost.
+    Starting,
+    /// No system has said anything yet: there may be one that does not speak here.
+    Unheard,
+}
+
+/// Waits until a guest that starts has said nothing on its console for so long that it may have hung where nothing of its
+/// system runs yet.
+pub(crate) async fn hung(dir: &Path, silence: Duration) -> Silent {
     let mut since = (console_size(dir), tokio::time::Instant::now());
     loop {
         tokio::time::sleep(REPORT).await;
         let size = console_size(dir);
         if size != since.0 {
             since = (size, tokio::time::Instant::now());
-        } else if since.1.elapsed() > silence && starts(&console(dir, from)) {
-            return;
+        } else if since.1.elapsed() > silence
+            && let Some(silent) = starts(&console(dir, 0))
+        {
+            return silent;
         }
     }
 }
 
-/// Whether what the console says ends between a system that went down and the first program of the one that comes up.
-fn starts(console: &str) -> bool {
-    let last = console.rfind(RESTARTS).map_or(console, |at| console.get(at + RESTARTS.len()..).unwrap_or_default());
-    let restarted = last.len() < console.len() && last.trim().is_empty();
-    restarted || (last.contains("Linux version") && !last.contains("systemd"))
+/// Where in its start a system is, by all that the console says; none where its programs run.
+fn starts(console: &str) -> Option<Silent> {
+    let restarted = console.rfind(RESTARTS).and_then(|at| console.get(at + RESTARTS.len()..));
+    let last = restarted.unwrap_or(console);
+    if last.contains("Linux version") {
+        return (!last.contains("systemd")).then_some(Silent::Starting);
+    }
+    // Where the one before spoke, the next one would.
+    Some(if restarted.is_some() { Silent::Starting } else { Silent::Unheard })
 }
 
 /// The last output of a step.
@@ -140,6 +156,8 @@ pub(crate) async fn explained(
     let ended = link.qemu.kept.ended().map(how);
     let network = if suspects_network(&error, &moment.output) { ask_network(link, cx).await } else { None };
     let serial = console(&link.dir, moment.from);
+    let room = Room::of(&link.dir);
+    let full = room.is_none().then(|| room.to_string());
     let cause = diagnose(&Evidence {
         serial: &serial,
         ended,
@@ -147,8 +165,11 @@ pub(crate) async fn explained(
         output: &moment.output,
         network: network.as_deref(),
         waited: moment.waited,
+        full_host: full.as_deref(),
     });
-    let kept = keep(link, keeping).await;
+    // Where the host is full the error says it, whatever the guest has to say.
+    let cause = cause.filter(|_| !link.qemu.qmp.is_starved());
+    let kept = keep(link, keeping, cx).await;
     told(&error, cause, moment, &kept)
 }
 
@@ -206,16 +227,22 @@ struct Kept {
 }
 
 /// Keeps the console and the screen of a guest that failed. What cannot be kept is left out: the failure itself counts.
-async fn keep(link: &mut Link, keeping: &Keeping) -> Kept {
+async fn keep(link: &mut Link, keeping: &Keeping, cx: &Cx) -> Kept {
     let Keeping { folder, image } = keeping;
     // What a guest says may be nobody else's business.
     let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     prune(folder);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let stem = format!("{:013}-{}-{image}", now.as_millis(), std::process::id());
-    let console = folder.join(format!("{stem}.serial.log"));
-    let size = console_size(&link.dir);
-    let console = (size > 0 && std::fs::copy(link.dir.join(file::SERIAL), &console).is_ok()).then_some(console);
+    let to = folder.join(format!("{stem}.serial.log"));
+    let needles = cx.needles();
+    let copied = if needles.is_empty() {
+        std::fs::copy(link.dir.join(file::SERIAL), &to).map(drop)
+    } else {
+        // What user data has a guest say stands there as well.
+        std::fs::write(&to, needles.masked(&console(&link.dir, 0)))
+    };
+    let console = (console_size(&link.dir) > 0 && copied.is_ok()).then_some(to);
     let screen = folder.join(format!("{stem}.screen.png"));
     let shot = tokio::time::timeout(Duration::from_secs(10), screenshot(link, &screen)).await;
     Kept { console, screen: (shot == Ok(Some(()))).then_some(screen) }
@@ -300,20 +327,20 @@ mod tests {
     async fn a_guest_that_stopped_while_it_started_has_hung() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(file::SERIAL), "[   70.556809] reboot: machine restart\r\n").unwrap();
-        tokio::time::timeout(REPORT * 3, hung(dir.path(), 0, Duration::ZERO)).await.unwrap();
+        tokio::time::timeout(REPORT * 3, hung(dir.path(), Duration::ZERO)).await.unwrap();
         let down = "systemd-shutdown[1]: Rebooting.\r\n[   70.5] reboot: machine restart\r\n";
         let kernel =
             "Welcome to GRUB!\r\n[    0.0] Linux version 6.1\r\n[   28.1] virtio_blk virtio0: [vda] 4194304\r\n";
         let system = "[   31.2] systemd[1]: Detected virtualization qemu.\r\n";
-        for (console, is_hung) in [
-            (down.to_owned(), true),
-            (format!("{down}BdsDxe: loading Boot0001\r\n"), false),
-            (format!("{down}{kernel}"), true),
-            (format!("{down}{kernel}{system}"), false),
-            ("BdsDxe: loading Boot0001\r\n".to_owned(), false),
-            (String::new(), false),
+        for (console, silent) in [
+            (down.to_owned(), Some(Silent::Starting)),
+            (format!("{down}BdsDxe: loading Boot0001\r\n"), Some(Silent::Starting)),
+            (format!("{down}{kernel}"), Some(Silent::Starting)),
+            (format!("{down}{kernel}{system}"), None),
+            ("BdsDxe: loading Boot0001\r\n".to_owned(), Some(Silent::Unheard)),
+            (String::new(), Some(Silent::Unheard)),
         ] {
-            assert_eq!(starts(&console), is_hung, "{console}");
+            assert_eq!(starts(&console), silent, "{console}");
         }
     }
 

@@ -7,7 +7,7 @@ use imgc_store::Store;
 
 use crate::command::{Image, extra_disk};
 use crate::detail::Detail;
-use crate::images;
+use crate::images::{self, Grain};
 use crate::process::Qemu;
 use crate::record::Machine;
 
@@ -40,7 +40,7 @@ pub(crate) async fn open(
         chain.push(match kept {
             Some(kept) => images::copied(kept.join(file_name(n)), at).await?,
             None if chain.is_empty() => images::blank(store, &at, disk.size, cx).await?,
-            None => images::overlay(store, &at, disk.size, cx).await?,
+            None => images::overlay(store, &at, disk.size, Grain::Usual, cx).await?,
         });
         all.push(Further { chain, top: extra_disk(n), size: disk.size });
     }
@@ -63,7 +63,7 @@ pub(crate) async fn prepare(
     let mut next = Vec::new();
     for (n, disk) in disks.iter().enumerate() {
         let at = dir.join(format!("{}-{count}.qcow2", extra_disk(n)));
-        next.push(images::overlay(store, &at, disk.size, cx).await?);
+        next.push(images::overlay(store, &at, disk.size, Grain::Usual, cx).await?);
     }
     Ok(next)
 }

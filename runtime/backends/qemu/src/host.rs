@@ -174,6 +174,45 @@ pub(crate) fn memory_size() -> u64 {
     kib.unwrap_or(0).saturating_mul(1024)
 }
 
+/// The processors that this process may use; zero where nobody says.
+pub(crate) fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(0, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
+/// What is left of the file system that a directory is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Where it is mounted.
+    mount: PathBuf,
+    /// In bytes.
+    free: u64,
+    size: u64,
+}
+
+impl Room {
+    pub(crate) fn of(dir: &Path) -> Self {
+        let device = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.dev());
+        let here = device(dir);
+        let mount = dir.ancestors().take_while(|path| device(path) == here).last().unwrap_or(dir).to_owned();
+        let (free, size) = rustix::fs::statvfs(dir).map_or((0, 0), |stat| {
+            (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize))
+        });
+        Self { mount, free, size }
+    }
+
+    /// Whether it is too little for anything.
+    pub(crate) fn is_none(&self) -> bool {
+        self.size > 0 && self.free < 1 << 20
+    }
+}
+
+impl std::fmt::Display for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (free, size) = (self.free >> 10, self.size >> 20);
+        write!(f, "the file system at {} ({free} KiB of {size} MiB are free)", self.mount.display())
+    }
+}
+
 /// A program in `PATH`, or in the folders of system programs.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();

@@ -71,9 +71,21 @@ pub(crate) async fn blank(store: &Store, at: &Path, size: u64, cx: &Cx) -> Resul
     Ok(Image { path: at.to_owned(), format: "qcow2".to_owned() })
 }
 
+/// The least that is taken out of an image when a guest says that it needs it no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// A cluster of the usual 64 KiB: where less is given back, what was written stays in the image.
+    Usual,
+    /// What file systems count in: nothing that was given back stays.
+    Block,
+}
+
 /// Makes an overlay over an image that is `size` bytes large; [`name_below`] says later which image that is.
-pub(crate) async fn overlay(store: &Store, at: &Path, size: u64, cx: &Cx) -> Result<Image, BackendError> {
+pub(crate) async fn overlay(store: &Store, at: &Path, size: u64, grain: Grain, cx: &Cx) -> Result<Image, BackendError> {
     let mut argv = words(&["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", NAME]);
+    if grain == Grain::Block {
+        argv.extend(words(&["-o", "cluster_size=4096"]));
+    }
     argv.extend([at.display().to_string(), size.to_string()]);
     tool(store, argv, cx).await?;
     Ok(Image { path: at.to_owned(), format: "qcow2".to_owned() })

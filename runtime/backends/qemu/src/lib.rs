@@ -25,6 +25,7 @@ mod probe;
 mod process;
 mod qmp;
 mod record;
+mod scrub;
 mod seed;
 mod shape;
 mod ship;

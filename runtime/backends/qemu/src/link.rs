@@ -13,8 +13,8 @@ use imgc_plan::Platform;
 use tokio::net::UnixStream;
 
 use crate::command::file;
-use crate::failure::{self, Keeping, Moment, Tail};
-use crate::process::{Qemu, gone};
+use crate::failure::{self, Keeping, Moment, Silent, Tail};
+use crate::process::Qemu;
 use crate::ssh::{self, Access};
 
 /// How long a running agent may take to answer. Emulation on a busy host takes seconds for what takes none.
@@ -42,12 +42,17 @@ pub(crate) struct Link {
     /// What is known of the guest's host keys: the first is pinned.
     keys: HostKeys,
     client: Option<Client<UnixStream>>,
+    /// Whether the guest has booted, and what it did then was not looked at yet.
+    pub(crate) just_booted: bool,
+    /// Whether its system ran since QEMU was started.
+    was_up: bool,
 }
 
 impl Link {
     pub(crate) fn new(qemu: Qemu, dir: PathBuf, access: Access, platform: Platform, keeping: Keeping) -> Self {
         let (keys, moment) = (HostKeys::default(), Moment::default());
-        Self { qemu, dir, access, platform, keeping, moment, port: None, keys, client: None }
+        let (port, client, just_booted, was_up) = (None, None, false, false);
+        Self { qemu, dir, access, platform, keeping, moment, port, keys, client, just_booted, was_up }
     }
 
     /// The port of this host that leads to the guest's SSH server.
@@ -73,6 +78,7 @@ impl Link {
         self.agent(port, waited, cx).await?;
         self.greet(cx).await?;
         self.moment.waited = None;
+        self.just_booted = true;
         Ok(())
     }
 
@@ -81,18 +87,25 @@ impl Link {
         let bring = ssh::bring_agent(&self.access, &self.platform, &self.keys, port, cx);
         tokio::pin!(bring);
         let (mut was_reset, silence) = (false, SILENCE.max(Duration::from_secs(waited / SILENT)));
+        // What the guest had said and written when it was silent for half of that time.
+        let mut before = None;
         loop {
-            tokio::select! {
+            let silent = tokio::select! {
                 brought = &mut bring => return brought,
-                _ = self.qemu.kept.finished() => return Err(gone(&self.dir)),
+                broken = self.qemu.broken() => return Err(broken),
                 () = failure::stopped(&self.dir, self.moment.from) => return Err(halted()),
-                () = failure::hung(&self.dir, self.moment.from, silence), if !was_reset => {
-                    // Its file systems are closed, or not open yet: nothing can be lost.
-                    was_reset = true;
-                    let text = "the guest hung while it started, and was reset".to_owned();
-                    cx.events.send(Event::Note { text });
-                    self.qemu.run("system_reset", serde_json::json!({})).await?;
-                }
+                silent = failure::hung(&self.dir, silence / 2), if !was_reset => silent,
+            };
+            // A system that runs without a word to this console writes to its disks while it starts.
+            let now = (failure::console_size(&self.dir), self.qemu.written().await?);
+            let stands = before.replace(now) == Some(now);
+            let hung = stands && (silent != Silent::Unheard || !self.was_up);
+            if hung {
+                // Its file systems are closed, or not open yet: nothing can be lost.
+                was_reset = true;
+                let text = "the guest hung while it started, and was reset".to_owned();
+                cx.events.send(Event::Note { text });
+                self.qemu.run("system_reset", serde_json::json!({})).await?;
             }
         }
     }
@@ -100,15 +113,22 @@ impl Link {
     /// Takes up the agent of a guest that was saved with it, and tells it what changed since.
     pub(crate) async fn after_resume(&mut self, cx: &Cx) -> Result<(), BackendError> {
         self.greet(cx).await?;
-        let client = self.client()?;
-        client.thaw(cx).await?;
-        client.clock(SystemTime::now(), cx).await?;
-        client.reseed(cx).await
+        let client = self.client.as_mut().ok_or_else(no_agent)?;
+        let told = async {
+            client.thaw(cx).await?;
+            client.clock(SystemTime::now(), cx).await?;
+            client.reseed(cx).await
+        };
+        tokio::select! {
+            told = told => told,
+            broken = self.qemu.broken() => Err(broken),
+        }
     }
 
     async fn greet(&mut self, cx: &Cx) -> Result<(), BackendError> {
         let stream = self.qemu.connect(file::AGENT).await?;
         self.client = Some(Client::over(stream, ANSWER, cx).await?);
+        self.was_up = true;
         Ok(())
     }
 
@@ -119,18 +139,24 @@ impl Link {
 
     /// Has the guest write out and hold what its file systems have. Afterwards its disks are whole.
     pub(crate) async fn freeze(&mut self, cx: &Cx) -> Result<(), BackendError> {
-        let client = self.client()?;
-        client.sync(cx).await?;
-        client.freeze(FROZEN, cx).await.map(drop)
+        let client = self.client.as_mut().ok_or_else(no_agent)?;
+        let frozen = async {
+            client.sync(cx).await?;
+            client.freeze(FROZEN, cx).await.map(drop)
+        };
+        tokio::select! {
+            frozen = frozen => frozen,
+            broken = self.qemu.broken() => Err(broken),
+        }
     }
 
     /// Lets the guest's file systems go on.
     pub(crate) async fn thaw(&mut self, cx: &Cx) -> Result<(), BackendError> {
-        self.client()?.thaw(cx).await
-    }
-
-    fn client(&mut self) -> Result<&mut Client<UnixStream>, BackendError> {
-        self.client.as_mut().ok_or_else(no_agent)
+        let client = self.client.as_mut().ok_or_else(no_agent)?;
+        tokio::select! {
+            thawed = client.thaw(cx) => thawed,
+            broken = self.qemu.broken() => Err(broken),
+        }
     }
 }
 
@@ -144,12 +170,17 @@ fn halted() -> BackendError {
 }
 
 impl Link {
+    /// How long the guest may take to start.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.access.login.timeout)
+    }
+
     /// Asks the guest something that is no step.
     pub(crate) async fn ask(&mut self, exec: &Exec, output: Output<'_>, cx: &Cx) -> Result<Exit, BackendError> {
         let client = self.client.as_mut().ok_or_else(no_agent)?;
         let exit = tokio::select! {
             exit = client.exec(exec, output, cx) => exit,
-            _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
+            broken = self.qemu.broken() => Err(broken),
             () = failure::stopped(&self.dir, self.moment.from) => Err(halted()),
         };
         self.forget_lost(exit)
@@ -165,7 +196,7 @@ impl Link {
         let client = self.client.as_mut().ok_or_else(no_agent)?;
         let got = tokio::select! {
             got = client.get(path, to, cx) => got,
-            _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
+            broken = self.qemu.broken() => Err(broken),
             () = failure::stopped(&self.dir, self.moment.from) => Err(halted()),
         };
         self.forget_lost(got)
@@ -203,7 +234,7 @@ impl Channel for Link {
         let client = self.client.as_mut().ok_or_else(no_agent)?;
         let exit = tokio::select! {
             exit = client.attach(exec, console, cx) => exit,
-            _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
+            broken = self.qemu.broken() => Err(broken),
         };
         self.forget_lost(exit)
     }
@@ -213,7 +244,7 @@ impl Channel for Link {
         let client = self.client.as_mut().ok_or_else(no_agent)?;
         let put = tokio::select! {
             put = client.put(placement, cx) => put,
-            _ = self.qemu.kept.finished() => Err(gone(&self.dir)),
+            broken = self.qemu.broken() => Err(broken),
             () = failure::stopped(&self.dir, self.moment.from) => Err(halted()),
         };
         self.forget_lost(put)

@@ -19,7 +19,7 @@ use crate::link::Link;
 use crate::memory::{self, Part};
 use crate::process::Qemu;
 use crate::shape::Shape;
-use crate::{booted, errors, images, seed, ship};
+use crate::{booted, errors, images, scrub, seed, ship};
 
 /// A running guest and what it stands on.
 #[derive(Debug)]
@@ -96,9 +96,15 @@ impl QemuMachine {
     /// Ends the guest by its own means, so that its disk can be shipped, and returns the images of that disk.
     pub(crate) async fn shut_down(mut self, cx: &Cx) -> Result<(Vec<Image>, Scratch), BackendError> {
         self.failed.take().map_or(Ok(()), Err)?;
+        self.forget_seed(cx).await?;
         ship::clean(&mut self.link, cx).await?;
         ship::power_off(&mut self.link, cx).await?;
         Ok((self.chain, self.scratch))
+    }
+
+    /// What cloud-init keeps of secrets in the seed goes before anything of the disk is kept.
+    async fn forget_seed(&mut self, cx: &Cx) -> Result<(), BackendError> {
+        if self.shape.has_secret_seed() { scrub::scrub(&mut self.link, cx).await } else { Ok(()) }
     }
 
     /// The way to the guest, where it came up.
@@ -108,10 +114,12 @@ impl QemuMachine {
     }
 
     async fn keep(&mut self, step: &Fingerprint, cx: &Cx) -> Result<Layer, BackendError> {
+        self.forget_seed(cx).await?;
         let dir = self.scratch.path().to_owned();
         let size = Detail::of(&self.layer).size;
         // Made before the guest stops, so that it need not stand still for it.
-        let next = images::overlay(&self.store, &images::fresh(&dir, &mut self.count), size, cx).await?;
+        let next =
+            images::overlay(&self.store, &images::fresh(&dir, &mut self.count), size, self.shape.grain(), cx).await?;
         let further = further::prepare(&self.store, &self.further, &dir, self.count, cx).await?;
         let name = format!("top{}", self.count);
         self.link.freeze(cx).await?;
@@ -165,11 +173,12 @@ impl QemuMachine {
             Ok(_) if self.secret => return Ok(Err("the guest has seen a secret".to_owned())),
             Ok(keeping) => *keeping,
         };
+        let (dir, shared) = (self.scratch.path().to_owned(), self.shared);
         if let Err(error) = self.link.qemu.save(keeping.saving(self.shared)).await {
-            // The layer is whole without it.
+            // The layer is whole without it, and the guest may need the room.
+            let _ = std::fs::remove_file(dir.join(file::STATE));
             return Ok(Err(error.to_string()));
         }
-        let (dir, shared) = (self.scratch.path().to_owned(), self.shared);
         let copied = tokio::task::spawn_blocking(move || gather(&dir, shared)).await.map_err(errors::panicked)?;
         Ok(copied.map_err(|error| format!("its memory could not be kept: {error}")))
     }
@@ -290,7 +299,7 @@ impl Opening<'_> {
         let top = images::fresh(&dir, &mut count);
         chain.push(match kept {
             Some(kept) => images::copied(kept.join(file::DISK), top).await?,
-            None => images::overlay(self.store, &top, size, self.cx).await?,
+            None => images::overlay(self.store, &top, size, self.shape.grain(), self.cx).await?,
         });
         if let Some(files) = &self.shape.firmwares {
             // Boot entries that a guest writes are not kept: a disk has to boot on machines that never saw it.
@@ -372,8 +381,10 @@ pub(crate) fn gather(dir: &Path, shared: bool) -> std::io::Result<PathBuf> {
     let _ = std::fs::remove_dir_all(&part);
     std::fs::create_dir(&part)?;
     std::fs::rename(dir.join(file::STATE), part.join(file::STATE))?;
-    if shared {
-        copy(&dir.join(file::RAM), &part.join(file::RAM))?;
+    if shared && let Err(error) = copy(&dir.join(file::RAM), &part.join(file::RAM)) {
+        // Where it has no room, what is there of it takes the guest's.
+        let _ = std::fs::remove_dir_all(&part);
+        return Err(error);
     }
     Ok(part)
 }

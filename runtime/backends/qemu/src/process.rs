@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::command::{Image, file, node};
-use crate::errors;
 use crate::keeper::{Kept, LOG};
 use crate::qmp::{Qmp, QmpError};
+use crate::{errors, host};
 
 /// How long QEMU may take until its monitor answers.
 const START: Duration = Duration::from_secs(30);
@@ -82,6 +82,15 @@ impl Qemu {
                     return Err(BackendError::Interrupted);
                 }
             }
+        }
+    }
+
+    /// Waits until nothing can go on in the guest, and says why: QEMU has ended, or the host has no room for what the guest
+    /// writes. May be given up at any time.
+    pub(crate) async fn broken(&mut self) -> BackendError {
+        tokio::select! {
+            _ = self.kept.finished() => gone(&self.dir),
+            () = self.qmp.starved() => no_room(&self.dir),
         }
     }
 
@@ -163,6 +172,11 @@ impl Qemu {
         Ok(forwarded(&said))
     }
 
+    /// How often the guest has written to its disks; what the firmware keeps is not among them.
+    pub(crate) async fn written(&mut self) -> Result<u64, BackendError> {
+        Ok(writes(&self.run("query-blockstats", json!({})).await?))
+    }
+
     /// Writes what is on the guest's screen as a PPM file, the form that every QEMU knows.
     pub(crate) async fn screenshot(&mut self, to: &Path) -> Result<(), BackendError> {
         let arguments = json!({"filename": to.display().to_string()});
@@ -204,10 +218,24 @@ fn forwarded(said: &str) -> Option<u16> {
 }
 
 fn not_started(dir: &Path) -> BackendError {
-    BackendError::Environment {
-        message: format!("QEMU did not start{}", last_words(dir)),
-        help: Some("`imgc doctor` tells what this machine lacks".to_owned()),
-    }
+    let said = last_words(dir);
+    // imgc's own ports are chosen by the kernel.
+    let taken = said.contains("Address already in use") || said.contains("Could not set up host forwarding");
+    let help = if taken {
+        "another program has a port that `qemu_args` names: choose another one, or leave it to QEMU"
+    } else {
+        "`imgc doctor` tells what this machine lacks"
+    };
+    BackendError::Environment { message: format!("QEMU did not start{said}"), help: Some(help.to_owned()) }
+}
+
+fn writes(stats: &Value) -> u64 {
+    let is_disk = |disk: &&Value| {
+        let name = disk.get("device").and_then(Value::as_str).unwrap_or_default();
+        !name.starts_with("pflash")
+    };
+    let of = |disk: &Value| disk.get("stats")?.get("wr_operations")?.as_u64();
+    stats.as_array().into_iter().flatten().filter(is_disk).filter_map(of).sum()
 }
 
 /// QEMU ended while it was needed.
@@ -215,6 +243,21 @@ pub(crate) fn gone(dir: &Path) -> BackendError {
     BackendError::Environment {
         message: format!("QEMU was killed or crashed while the guest ran{}", last_words(dir)),
         help: Some("was the host out of memory? Run the same command again: what was built stays cached".to_owned()),
+    }
+}
+
+/// QEMU stopped the guest: what that writes has no room.
+pub(crate) fn no_room(dir: &Path) -> BackendError {
+    BackendError::Environment {
+        message: format!(
+            "the host's disk is full: QEMU stopped the guest, as there is no room for what it writes in {}",
+            host::Room::of(dir)
+        ),
+        help: Some(
+            "make room there (`imgc cache gc` removes what was not used for longest), then run the same command again: it \
+             goes on from the last layer"
+                .to_owned(),
+        ),
     }
 }
 
@@ -234,5 +277,12 @@ mod tests {
                     TCP[HOST_FORWARD]  14       127.0.0.1 34959       10.0.2.15    22     0     0\r\n";
         assert_eq!(forwarded(said), Some(34959));
         assert_eq!(forwarded("nothing"), None);
+    }
+
+    #[test]
+    fn writes_to_disks_are_counted_and_not_those_of_the_firmware() {
+        let disk = |device: &str, count: u64| json!({"device": device, "qdev": "/machine/peripheral/disk0/virtio-backend", "stats": {"wr_operations": count, "rd_operations": 9}});
+        assert_eq!(writes(&json!([disk("pflash0", 5), disk("", 3), disk("pflash1", 7), disk("", 4)])), 7);
+        assert_eq!(writes(&json!([])), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! A client of QEMU's monitor protocol (QMP): one JSON object a line, a greeting, then commands. Events are passed over.
+//! A client of QEMU's monitor protocol (QMP): one JSON object a line, a greeting, then commands. Of events it notes that the
+//! guest was stopped for lack of room on the host; all others are passed over.
 //!
 //! It knows the protocol and none of the commands.
 
@@ -21,6 +22,8 @@ pub(crate) struct Qmp<R = OwnedReadHalf, W = OwnedWriteHalf> {
     writer: W,
     /// A line that was read in part when a wait was given up.
     line: Vec<u8>,
+    /// Whether QEMU said that it stopped the guest, as the host had no room for what it wrote.
+    starved: bool,
 }
 
 /// What goes wrong between us and a monitor.
@@ -58,7 +61,7 @@ impl Qmp {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Qmp<R, W> {
     async fn greet(reader: R, writer: W) -> Result<Self, QmpError> {
-        let mut qmp = Self { reader: BufReader::new(reader), writer, line: Vec::new() };
+        let mut qmp = Self { reader: BufReader::new(reader), writer, line: Vec::new(), starved: false };
         let greeting = qmp.within("the greeting", ANSWER).await?;
         if greeting.get("QMP").is_none() {
             return Err(QmpError::Malformed(clip(&greeting.to_string())));
@@ -85,7 +88,33 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Qmp<R, W> {
             if answer.get("event").is_none() {
                 return Err(QmpError::Malformed(clip(&answer.to_string())));
             }
+            self.hear(&answer);
         }
+    }
+
+    /// Waits until QEMU says that it stopped the guest, as the host had no room for what it wrote; for ever where it never
+    /// does. May be given up at any time.
+    pub(crate) async fn starved(&mut self) {
+        while !self.starved {
+            match self.read().await {
+                Ok(said) => self.hear(&said),
+                // Whoever has to know that it ended waits for that.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether QEMU has said so.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    fn hear(&mut self, said: &Value) {
+        let data = said.get("data");
+        let field = |name: &str| data.and_then(|data| data.get(name));
+        self.starved |= said.get("event").and_then(Value::as_str) == Some("BLOCK_IO_ERROR")
+            && field("action").and_then(Value::as_str) == Some("stop")
+            && field("nospace").and_then(Value::as_bool) == Some(true);
     }
 
     /// A command of the human monitor, for the few things that QMP lacks.
@@ -150,6 +179,24 @@ mod tests {
         let mut qmp = talk(&text).await.unwrap();
         let error = qmp.run("blockdev-add", json!({})).await.unwrap_err().to_string();
         assert_eq!(error, "QEMU refused blockdev-add: no such node");
+    }
+
+    #[tokio::test]
+    async fn a_full_host_is_heard_in_an_answer_and_in_silence() {
+        let error = |nospace: bool, action: &str| {
+            format!(
+                r#"{{"event":"BLOCK_IO_ERROR","data":{{"device":"","node-name":"top","operation":"write","action":"{action}","nospace":{nospace},"reason":"x"}}}}"#
+            )
+        };
+        let stop = r#"{"event":"STOP"}"#;
+        let (mild, full) = (error(false, "report"), error(true, "stop"));
+        let mut qmp = talk(&format!("{HELLO}{mild}\n{}\n{full}\n{stop}\n", r#"{"return":{}}"#)).await.unwrap();
+        qmp.run("stop", json!({})).await.unwrap();
+        assert!(!qmp.is_starved());
+        tokio::time::timeout(Duration::from_secs(60), qmp.starved()).await.unwrap();
+        let mut qmp = talk(&format!("{HELLO}{full}\n{stop}\n{}\n", r#"{"return":{}}"#)).await.unwrap();
+        qmp.run("stop", json!({})).await.unwrap();
+        assert!(qmp.is_starved());
     }
 
     #[tokio::test]

@@ -200,7 +200,7 @@ impl Machine {
     }
 
     /// Refuses what cannot be, before anything runs.
-    pub(crate) fn check(&self, host_memory: u64) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, host_memory: u64, host_cpus: u32) -> Result<(), Refusal> {
         let refuse = |message: String, help: &str, fault| Err(Refusal { message, help: Some(help.to_owned()), fault });
         if self.memory < 32 << 20 {
             return refuse(
@@ -216,6 +216,11 @@ impl Machine {
             let (wanted, there) = (self.memory >> 20, host_memory >> 20);
             let message = format!("the machine asks for {wanted} MiB of memory, and this host has {there} MiB");
             return refuse(message, "lower `memory` in the image's `machine` record", Fault::Environment);
+        }
+        // Two, which is what a record that says nothing asks for, share one processor without harm.
+        if host_cpus > 0 && self.cpus > host_cpus.max(Self::default().cpus) {
+            let message = format!("the machine asks for {} CPUs, and this host has {host_cpus}", self.cpus);
+            return refuse(message, "lower `cpus` in the image's `machine` record", Fault::Environment);
         }
         self.check_arguments()
     }
@@ -288,7 +293,7 @@ mod tests {
     fn arguments_that_replace_are_refused() {
         let check = |args: &[&str]| {
             let qemu_args = args.iter().map(|&arg| arg.to_owned()).collect();
-            Machine { qemu_args, ..Machine::default() }.check(0)
+            Machine { qemu_args, ..Machine::default() }.check(0, 0)
         };
         assert!(check(&["-device", "virtio-rng-pci"]).is_ok());
         let refused = check(&["-m", "4G"]).unwrap_err();
@@ -303,8 +308,11 @@ mod tests {
 
     #[test]
     fn a_machine_larger_than_the_host_is_refused() {
-        let refused = Machine::default().check(512 << 20).unwrap_err();
+        let refused = Machine::default().check(512 << 20, 2).unwrap_err();
         assert_eq!(refused.fault, Fault::Environment);
         assert!(refused.message.contains("this host has 512 MiB"), "{refused}");
+        let four = Machine { cpus: 4, ..Machine::default() };
+        assert_eq!(four.check(0, 3).unwrap_err().message, "the machine asks for 4 CPUs, and this host has 3");
+        assert!(four.check(0, 4).is_ok() && four.check(0, 0).is_ok() && Machine::default().check(0, 1).is_ok());
     }
 }

@@ -7,6 +7,7 @@ use imgc_store::Store;
 
 use crate::command;
 use crate::host::{self, Firmwares, Host, Keeping};
+use crate::images::Grain;
 use crate::memory::Class;
 use crate::probe;
 use crate::record::{Accelerator, Machine};
@@ -33,7 +34,7 @@ impl Shape {
         cx: &Cx,
     ) -> Result<Self, BackendError> {
         let machine = Machine::read(record)?;
-        machine.check(host::memory_size()).map_err(refused)?;
+        machine.check(host::memory_size(), host::processors()).map_err(refused)?;
         let host = Host::find(platform).map_err(refused)?;
         let firmwares = host::firmware(&machine, platform).map_err(refused)?;
         let seen = host.seen(store, platform).await?;
@@ -56,6 +57,17 @@ impl Shape {
         // What a TPM holds goes with the state of the devices.
         let keeping = seen.memory;
         Ok(Self { host, machine, platform: platform.clone(), firmwares, fixed, keeping })
+    }
+
+    /// How finely what guests give back is taken out of the images that they write to: what held a secret of a seed has to
+    /// go whole.
+    pub(crate) fn grain(&self) -> Grain {
+        if self.has_secret_seed() { Grain::Block } else { Grain::Usual }
+    }
+
+    /// Whether what cloud-init is told is nobody else's business.
+    pub(crate) fn has_secret_seed(&self) -> bool {
+        self.machine.seed.as_ref().is_some_and(|seed| seed.user_data.plain().is_none())
     }
 
     /// What a memory part has to fit.

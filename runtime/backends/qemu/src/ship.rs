@@ -131,6 +131,7 @@ pub(crate) async fn power_off(link: &mut Link, cx: &Cx) -> Result<(), BackendErr
             Some(_) => Err(crate::process::gone(&link.dir)),
             None => Err(BackendError::TimedOut { what: "the guest's shutdown".to_owned(), after: SHUTDOWN }),
         },
+        () = link.qemu.qmp.starved() => Err(crate::process::no_room(&link.dir)),
         () = cx.cancel.cancelled() => Err(BackendError::Interrupted),
     }
 }

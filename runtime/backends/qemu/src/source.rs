@@ -67,7 +67,7 @@ pub(crate) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Loc
             (url.clone(), BTreeMap::from([(SHA256.to_owned(), Pin::Text(sha256.to_string()))]))
         }
     };
-    Ok(Locked { name, kind: node.kind.clone(), epoch: FIRST_TIME, archives: Vec::new(), pins })
+    Ok(Locked { name, kind: node.kind.to_string(), epoch: FIRST_TIME, archives: Vec::new(), pins })
 }
 
 /// Brings a base image into the store.

@@ -87,7 +87,7 @@ pub(crate) fn shapes() -> Vec<Shape> {
 /// Refuses artifacts whose arguments ask for what cannot be made yet.
 pub(crate) fn refuse(node: &Node) -> Result<(), Refusal> {
     let format = match (node.kind.as_str(), node.args.get("format")) {
-        ("disk.image", Some(Value::Variant { name, .. } | Value::Text(name))) => name.as_str(),
+        ("disk.image", Some(Value::Variant { name, .. } | Value::Text(name))) => &**name,
         _ => return Ok(()),
     };
     match format {
@@ -160,7 +160,7 @@ impl Making<'_> {
         });
         let usage = archive_usage(tag.as_ref());
         let spec = ArchiveSpec {
-            platform: self.node.platform.clone(),
+            platform: (*self.node.platform).clone(),
             created_epoch: self.layer.epoch,
             layers: layers.collect(),
             config: run_config(&self.layer.config, args),

@@ -84,44 +84,91 @@ pub(crate) fn skeleton(at: &Path) -> Result<(), BackendError> {
     std::fs::set_permissions(&tmp, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).map_err(failed())
 }
 
-/// Writes the files that lie over those of the tree: `/etc/hosts`, and `/etc/resolv.conf` where there is a network.
-pub(crate) fn files_over(dir: &Path, network: bool, name_server: Option<&str>) -> Result<Files, BackendError> {
-    let mut files = vec![(write(dir, "hosts", &hosts(network))?, "/etc/hosts".to_owned())];
-    if network {
-        let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        files.push((write(dir, "resolv.conf", &resolv_conf(&text, name_server))?, "/etc/resolv.conf".to_owned()));
-    }
-    Ok(files)
-}
-
 const CA_BUNDLE: &str = "ca.pem";
 const APT_CONFIG: &str = "apt.conf";
 
-/// Writes the files that a step finds in [`OURS`].
-pub(crate) fn files_of_ours(dir: &Path, settings: &Settings) -> Result<Files, BackendError> {
-    if settings.ca_files.is_empty() {
-        return Ok(Vec::new());
+/// The files of ours that one machine's programs find. Each is written once for all of them, as long as it says the same:
+/// a file that is truncated and written again costs the disk more than a trivial step does.
+#[derive(Debug)]
+pub(crate) struct OurFiles {
+    /// For files that lie over those of the tree.
+    over: PathBuf,
+    /// For those in [`OURS`].
+    own: PathBuf,
+    /// What is in the first ones.
+    texts: BTreeMap<PathBuf, String>,
+    /// The certificates that programs may trust further do not change while a machine is open.
+    certificates: Option<Files>,
+}
+
+impl OurFiles {
+    /// Files below `base`, in directories of their own, which are made.
+    pub(crate) fn new(base: &Path) -> Result<Self, BackendError> {
+        let files =
+            Self { over: base.join("over"), own: base.join("ours"), texts: BTreeMap::new(), certificates: None };
+        for dir in [&files.over, &files.own] {
+            std::fs::create_dir(dir).map_err(BackendError::io(format!("cannot make {}", dir.display())))?;
+        }
+        Ok(files)
     }
-    let mut bundle = String::new();
+
+    /// Those that lie over files of the tree: `/etc/hosts`, and `/etc/resolv.conf` where there is a network.
+    pub(crate) fn over(&mut self, network: bool, name_server: Option<&str>) -> Result<Files, BackendError> {
+        let mut files = vec![(self.kept("hosts", hosts(network))?, "/etc/hosts".to_owned())];
+        if network {
+            let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            files.push((self.kept("resolv.conf", resolv_conf(&text, name_server))?, "/etc/resolv.conf".to_owned()));
+        }
+        Ok(files)
+    }
+
+    fn kept(&mut self, name: &str, text: String) -> Result<PathBuf, BackendError> {
+        let path = self.over.join(name);
+        if self.texts.get(&path) != Some(&text) {
+            write(&path, &text)?;
+            self.texts.insert(path.clone(), text);
+        }
+        Ok(path)
+    }
+
+    /// Those in [`OURS`], by name.
+    pub(crate) fn own(&mut self, settings: &Settings) -> Result<Files, BackendError> {
+        if settings.ca_files.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(files) = &self.certificates {
+            return Ok(files.clone());
+        }
+        let apt = format!("Acquire::https::CaInfo \"{OURS}/{CA_BUNDLE}\";\n");
+        let mut files = Vec::new();
+        for (name, text) in [(CA_BUNDLE, bundle(settings)?), (APT_CONFIG, apt)] {
+            let path = self.own.join(name);
+            write(&path, &text)?;
+            files.push((path, name.to_owned()));
+        }
+        self.certificates = Some(files.clone());
+        Ok(files)
+    }
+}
+
+/// The host's certificates and the further ones of the settings.
+fn bundle(settings: &Settings) -> Result<String, BackendError> {
     let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
-    bundle.push_str(&system.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default());
+    let mut bundle = system.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     for file in &settings.ca_files {
         let text = std::fs::read_to_string(file);
         bundle
             .push_str(&text.map_err(BackendError::io(format!("cannot read the certificates in {}", file.display())))?);
         bundle.push('\n');
     }
-    let apt = format!("Acquire::https::CaInfo \"{OURS}/{CA_BUNDLE}\";\n");
-    Ok(vec![
-        (write(dir, CA_BUNDLE, &bundle)?, CA_BUNDLE.to_owned()),
-        (write(dir, APT_CONFIG, &apt)?, APT_CONFIG.to_owned()),
-    ])
+    Ok(bundle)
 }
 
-fn write(dir: &Path, name: &str, text: &str) -> Result<PathBuf, BackendError> {
-    let path = dir.join(name);
-    std::fs::write(&path, text).map_err(BackendError::io(format!("cannot write {}", path.display())))?;
-    Ok(path)
+/// Every user of a step may read it, whatever the umask is.
+fn write(path: &Path, text: &str) -> Result<(), BackendError> {
+    let written = std::fs::write(path, text)
+        .and_then(|()| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)));
+    written.map_err(BackendError::io(format!("cannot write {}", path.display())))
 }
 
 /// Names of the loopback and, where there is a network, the further names that the host knows.

@@ -26,10 +26,10 @@ pub(crate) fn find(store: &Store, layer: &Layer, path: &str, wanted: Wanted) -> 
     match (wanted, entry.map(|entry| &entry.kind)) {
         (Wanted::File, Some(EntryKind::File { .. } | EntryKind::Hardlink { .. })) => {
             let entry = entry.and_then(|entry| original(&merged, entry));
-            entry.and_then(file).map(Value::File).ok_or_else(|| refuse("it is not there"))
+            entry.and_then(file).map(Value::from).ok_or_else(|| refuse("it is not there"))
         }
-        (Wanted::Dir, Some(EntryKind::Dir { .. })) => dir(&merged, &at, path).map(Value::Dir),
-        (Wanted::Dir, None) if at.is_root() => dir(&merged, &at, path).map(Value::Dir),
+        (Wanted::Dir, Some(EntryKind::Dir { .. })) => dir(&merged, &at, path).map(Value::from),
+        (Wanted::Dir, None) if at.is_root() => dir(&merged, &at, path).map(Value::from),
         (Wanted::File, Some(EntryKind::Dir { .. })) => Err(refuse("it is a directory; take it with `.dir`")),
         (Wanted::Dir, Some(EntryKind::File { .. } | EntryKind::Hardlink { .. })) => {
             Err(refuse("it is a file; take it with `.file`"))

@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode};
 use crate::below::Below;
 use crate::capture::{self, Rules, capture};
 use crate::console::Wired;
+use crate::environment::OurFiles;
 use crate::keeper::{Guarded, Keeper};
 use crate::leaks::{self, Leak};
 use crate::protocol::{Lent, Network, Overlay, Reply, Root, Run, Streams};
@@ -54,6 +55,8 @@ struct Ground {
     upper: PathBuf,
     max_chain: usize,
     epoch: i64,
+    /// What programs find besides the trees; made when the first one runs.
+    files: Option<OurFiles>,
 }
 
 impl RootfsMachine {
@@ -79,6 +82,7 @@ impl RootfsMachine {
             upper: PathBuf::new(),
             max_chain: cx.settings.max_chain.unwrap_or(LONGEST_CHAIN).clamp(1, LONGEST_CHAIN),
             epoch: layer.epoch,
+            files: None,
         };
         ground.prepare()?;
         Ok(Self {
@@ -140,10 +144,10 @@ impl RootfsMachine {
         let (root, flattened) = self
             .blocking(move |ground| {
                 let (overlay, flattened) = ground.overlay()?;
-                let base = ground.space.path();
-                let over = environment::files_over(&base.join("over"), has_network, name_server)?;
-                let ours = environment::files_of_ours(&base.join("ours"), &settings)?;
-                Ok((Root::Overlay { overlay, at: base.join("root"), over, ours }, flattened))
+                let at = ground.space.path().join("root");
+                let files = ground.files()?;
+                let (over, ours) = (files.over(has_network, name_server)?, files.own(&settings)?);
+                Ok((Root::Overlay { overlay, at, over, ours }, flattened))
             })
             .await?;
         if let Some(count) = flattened {
@@ -297,16 +301,18 @@ impl RootfsMachine {
 impl Ground {
     /// Makes all directories of a machine, and a first upper.
     fn prepare(&mut self) -> Result<(), BackendError> {
-        let base = self.space.path().to_owned();
-        let make = |path: PathBuf| {
-            let result = std::fs::create_dir(&path);
-            result.map_err(BackendError::io(format!("cannot make {}", path.display())))
-        };
-        for name in ["root", "over", "ours"] {
-            make(base.join(name))?;
-        }
-        environment::skeleton(&base.join("skeleton"))?;
+        let root = self.space.path().join("root");
+        std::fs::create_dir(&root).map_err(BackendError::io(format!("cannot make {}", root.display())))?;
+        environment::skeleton(&self.space.path().join("skeleton"))?;
         self.fresh_upper()
+    }
+
+    fn files(&mut self) -> Result<&mut OurFiles, BackendError> {
+        let files = match self.files.take() {
+            Some(files) => files,
+            None => OurFiles::new(self.space.path())?,
+        };
+        Ok(self.files.insert(files))
     }
 
     /// A new empty upper directory that looks as the root below it does.

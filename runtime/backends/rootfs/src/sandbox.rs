@@ -113,6 +113,7 @@ fn prepare(run: &Run, console: Option<&OwnedFd>) -> Result<Command, Failure> {
         connect(&run.streams, console).map_err(Failure::system("connect the program to its console"))?;
     }
     sys::default_signals();
+    sys::pages_as_found();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut env = run.env.clone();
     if let Root::Overlay { .. } = run.root {

@@ -82,7 +82,7 @@ pub(crate) fn host_architecture() -> &'static str {
 
 /// A source that is pinned by its arguments alone.
 fn plain(node: &Node, name: &str) -> Locked {
-    let (name, kind) = (name.to_owned(), node.kind.clone());
+    let (name, kind) = (name.to_owned(), node.kind.to_string());
     Locked { name, kind, epoch: FIRST_TIME, archives: Vec::new(), pins: std::collections::BTreeMap::new() }
 }
 

@@ -31,6 +31,7 @@ pub fn main() -> ExitCode {
     // Ctrl-C on the terminal is imgc's to handle; a group of its own keeps the keeper out of it.
     let _ = rustix::process::setsid();
     sys::keep_descriptors_from_programs();
+    sys::without_huge_pages();
     let (Ok(control), Ok(life)) = (control(), Life::new()) else { return ExitCode::FAILURE };
     let mut keeper =
         Keeper { control, life, mount: None, guarded: Vec::new(), tool: None, translator: None, alone: None };

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Pid;
 use tokio::io::Interest;
@@ -83,6 +84,22 @@ impl Blocked {
             }
         }
     }
+}
+
+/// Whether huge pages were off before [`without_huge_pages`].
+static HAD_NONE: AtomicBool = AtomicBool::new(false);
+
+/// Keeps this process and its forks on small pages: the allocator asks for huge ones, and to clear one of them for the few
+/// values that a program's world is built from takes a tenth of a trivial step.
+pub(crate) fn without_huge_pages() {
+    HAD_NONE.store(rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(false), Ordering::Relaxed);
+    // A kernel without them has nothing to switch off.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Gives a program the pages that it would have had without [`without_huge_pages`].
+pub(crate) fn pages_as_found() {
+    let _ = rustix::thread::disable_transparent_huge_pages(HAD_NONE.load(Ordering::Relaxed));
 }
 
 /// Gives every signal its default action and blocks none, as a program expects to find them.

@@ -84,6 +84,13 @@ pub(crate) fn build(run: &Run) -> Result<Made, Failure> {
     }
 }
 
+/// A file of the host, as a mount of its own that cannot be written through.
+fn read_only_file(from: &Path) -> Result<OwnedFd, Errno> {
+    let tree = open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    sys::read_only(tree.as_fd()).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    Ok(tree)
+}
+
 fn open_root(at: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(at, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
@@ -168,8 +175,10 @@ impl World {
         if let Some(script) = &run.script {
             put(within::split(SCRIPT).1, script.as_bytes(), 0o555)?;
         }
+        // Laid in, not copied: with the certificates of a host they are larger than most of what a step writes.
         for (from, name) in ours {
-            put(name, &std::fs::read(from)?, 0o444)?;
+            empty_file(dir.as_fd(), name, 0o444)?;
+            attach(&read_only_file(from)?, dir.as_fd(), name)?;
         }
         Ok(())
     }
@@ -183,9 +192,7 @@ impl World {
             },
             result => result?,
         };
-        let tree = open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
-        sys::read_only(tree.as_fd()).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-        attach(&tree, target.as_fd(), "")
+        attach(&read_only_file(from)?, target.as_fd(), "")
     }
 
     /// Makes an empty file at `path`, or where the link at `path` leads if that is in the fresh `/run`.

@@ -64,7 +64,7 @@ impl Sides<'_> {
         match field {
             "lock" => self.lock(),
             "epoch" => Cause::Epoch { before: old, after: new },
-            "revision" => Cause::Revision { kind: self.node.kind.clone(), before: old, after: new },
+            "revision" => Cause::Revision { kind: self.node.kind.to_string(), before: old, after: new },
             "cache.key" => {
                 let change = Change::Value { before: text(before, path), after: text(after, path) };
                 Cause::Argument { argument: "cache".to_owned(), change }

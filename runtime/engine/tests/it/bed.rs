@@ -84,11 +84,11 @@ pub(crate) fn plan(program: &Program) -> Arc<Plan> {
             (id, id)
         };
         for (k, step) in img.steps.iter().enumerate() {
-            let work = Work::Step(Step { on, source, label: format!("s{k}"), network: false });
+            let work = Work::Step(Step { on, source, label: format!("s{k}").into(), network: false });
             let id = push(&mut plan, &format!("{name}/do \"s{k}\""), "do", &step.content, work);
             let args = &mut plan.nodes[id.index()].args;
-            args.insert("comment".into(), Value::Text(step.comment.clone()));
-            args.insert("takes".into(), Value::Text(step.takes.to_string()));
+            args.insert("comment".into(), Value::Text(step.comment.as_str().into()));
+            args.insert("takes".into(), Value::Text(step.takes.to_string().into()));
             if let (0, Some(needs)) = (k, img.needs) {
                 args.insert("needs".into(), Value::Node(artifacts[needs]));
             }
@@ -130,11 +130,11 @@ fn push(plan: &mut Plan, address: &str, kind: &str, content: &str, work: Work) -
     plan.nodes.push(Node {
         address: Address(address.to_owned()),
         span: None,
-        platform: platform(),
-        backend: "fake".to_owned(),
-        kind: kind.to_owned(),
+        platform: platform().into(),
+        backend: "fake".into(),
+        kind: kind.into(),
         revision: 1,
-        args: BTreeMap::from([("content".into(), Value::Text(content.to_owned()))]),
+        args: BTreeMap::from([("content".into(), Value::Text(content.into()))]),
         work,
     });
     id

@@ -129,7 +129,7 @@ async fn what_no_backend_offers_is_refused_before_anything_starts(kind: Kind) {
     let mut plan = plan(&Program { images: vec![image("x", vec![Do::of("a")]), image("y", vec![Do::of("too big")])] });
     for node in &mut Arc::get_mut(&mut plan).unwrap().nodes {
         if node.address.0 == "a0" {
-            node.kind = "disk.convert".to_owned();
+            node.kind = "disk.convert".into();
         }
     }
     let error = bed.apply(&plan, &Options::default()).await.unwrap_err();

@@ -108,7 +108,7 @@ pub(crate) fn locked(source: &Node, seen: &Seen) -> Locked {
     let name = text(source, "content").to_owned();
     let serial = seen.random.fetch_add(1, Ordering::SeqCst);
     let pins = BTreeMap::from([("serial".to_owned(), imgc_plan::lock::Pin::Text(serial.to_string()))]);
-    Locked { name, kind: source.kind.clone(), epoch: 1, archives: Vec::new(), pins }
+    Locked { name, kind: source.kind.to_string(), epoch: 1, archives: Vec::new(), pins }
 }
 
 #[async_trait::async_trait]

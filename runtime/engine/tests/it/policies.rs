@@ -23,7 +23,7 @@ crate::cases! {
 
 fn policy(name: &str, payload: Option<(&str, Value)>) -> Value {
     let payload = payload.map(|(name, value)| (name.into(), value)).into_iter().collect::<BTreeMap<_, _>>();
-    Value::Variant { name: name.to_owned(), payload }
+    Value::Variant { name: name.into(), payload }
 }
 
 fn with(policy: Value) -> Arc<Plan> {
@@ -62,7 +62,7 @@ async fn a_ttl_ends_and_a_policy_alone_changes_nothing(kind: Kind) {
 
 async fn a_key_is_part_of_what_a_step_is(kind: Kind) {
     let bed = Bed::new(kind);
-    let key = |text: &str| with(policy("key", Some(("k", Value::Text(text.to_owned())))));
+    let key = |text: &str| with(policy("key", Some(("k", Value::Text(text.into())))));
     bed.apply(&key("1"), &Options::default()).await.unwrap();
     bed.ran();
     let forecast = bed.forecast(&key("2"), &Options::default()).await;
@@ -81,8 +81,8 @@ fn tested(second: &str) -> Arc<Plan> {
         for (k, content) in contents.iter().enumerate() {
             let mut node = plan.nodes[1].clone();
             node.address = Address(format!("{test}/do \"{k}\""));
-            node.args.insert("content".into(), Value::Text((*content).to_owned()));
-            let step = imgc_plan::Step { on, source, label: k.to_string(), network: false };
+            node.args.insert("content".into(), Value::Text((*content).into()));
+            let step = imgc_plan::Step { on, source, label: k.to_string().into(), network: false };
             node.work = Work::Step(step);
             on = NodeId(u32::try_from(plan.nodes.len()).unwrap());
             nodes.push(on);
@@ -120,7 +120,7 @@ async fn tests_run_in_throwaway_machines_and_pass_only_once(kind: Kind) {
     bed.nothing_alive();
     let bed = Bed::new(kind);
     let mut broken = Plan::clone(&tested("probe"));
-    broken.nodes[1].args.insert("content".into(), Value::Text("fail 1".to_owned()));
+    broken.nodes[1].args.insert("content".into(), Value::Text("fail 1".into()));
     let told = tests(&bed, &Arc::new(broken)).await;
     assert!(told.iter().all(|line| line.contains("not run: Some(Address(\"i0/do")), "{told:?}");
     assert_eq!(select_tests(&tested("x"), &["t1".to_owned()]).unwrap().targets.len(), 1);
@@ -132,7 +132,7 @@ async fn an_image_that_comes_out_the_same_is_not_tested_again(kind: Kind) {
     tests(&bed, &tested("probe three")).await;
     bed.ran();
     let mut edited = Plan::clone(&tested("probe three"));
-    edited.nodes[1].args.insert("comment".into(), Value::Text("edited".to_owned()));
+    edited.nodes[1].args.insert("comment".into(), Value::Text("edited".into()));
     // One whose state is made is another image.
     let known = kind.is_content();
     let told = tests(&bed, &Arc::new(edited)).await;

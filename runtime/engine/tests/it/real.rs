@@ -105,8 +105,8 @@ impl Backend for Real {
         let archive = self.archive(text(source, "content"));
         let bytes = std::fs::read(&archive).unwrap();
         let (path, digest, size) = (archive.display().to_string(), Digest::of(&bytes), bytes.len() as u64);
-        let file = Value::File(FileRef { path, digest, mode: 0o644, size });
-        let node = Node { kind: "rootfs.tar".to_owned(), args: [("file".into(), file)].into(), ..source.clone() };
+        let file = Value::from(FileRef { path, digest, mode: 0o644, size });
+        let node = Node { kind: "rootfs.tar".into(), args: [("file".into(), file)].into(), ..source.clone() };
         let layer = self.inner.import(&node, locked, cx).await?;
         self.seen.ran.lock().unwrap().push(source.address.0.clone());
         Ok(layer)
@@ -127,7 +127,7 @@ impl Backend for Real {
 
     async fn make(&self, node: &Node, inputs: &[ArtifactInput], cx: &Cx) -> Result<Artifact, BackendError> {
         let args = [("of".into(), node.args["image"].clone())].into();
-        let archive = Node { kind: "oci.archive".to_owned(), args, ..node.clone() };
+        let archive = Node { kind: "oci.archive".into(), args, ..node.clone() };
         let artifact = self.inner.make(&archive, inputs, cx).await?;
         self.seen.ran.lock().unwrap().push(node.address.0.clone());
         Ok(artifact)

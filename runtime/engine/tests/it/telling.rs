@@ -41,11 +41,11 @@ async fn told(kind: Kind, before: Value, after: Value) -> String {
 }
 
 fn script(text: &str) -> Value {
-    Value::Script { shell: "sh".to_owned(), text: text.to_owned() }
+    Value::Script { shell: "sh".into(), text: text.into() }
 }
 
 fn texts(items: &[&str]) -> Value {
-    Value::List(items.iter().map(|item| Value::Text((*item).to_owned())).collect())
+    Value::List(items.iter().map(|item| Value::Text((*item).into())).collect())
 }
 
 fn dir(files: &[(&str, &str, u32)]) -> Value {
@@ -56,7 +56,7 @@ fn dir(files: &[(&str, &str, u32)]) -> Value {
     };
     let entries: Vec<TreeEntry> = files.iter().map(entry).collect();
     let digest = DirRef::merkle(&entries);
-    Value::Dir(DirRef {
+    Value::from(DirRef {
         path: "site".to_owned(),
         digest,
         ignore: Vec::new(),
@@ -86,7 +86,7 @@ async fn what_follows_a_changed_parent_is_told(kind: Kind) {
     let bed = Bed::new(kind);
     bed.apply(&Arc::new(base()), &Options::default()).await.unwrap();
     let mut renamed = base();
-    renamed.nodes[0].args.insert("content".into(), Value::Text("other".to_owned()));
+    renamed.nodes[0].args.insert("content".into(), Value::Text("other".into()));
     renamed.nodes[1].address.0 = "i0/do \"new\"".to_owned();
     let forecast = bed.forecast(&renamed, &Options::default()).await;
     let causes: Vec<String> = forecast.nodes.iter().map(|node| format!("{:?}", node.standing)).collect();
@@ -101,7 +101,7 @@ async fn a_renamed_step_is_told(kind: Kind) {
     let mut moved = base();
     moved.nodes.remove(3);
     moved.nodes[2].address.0 = "i0/do \"moved\"".to_owned();
-    moved.nodes[2].args.insert("comment".into(), Value::Text(String::new()));
+    moved.nodes[2].args.insert("comment".into(), Value::Text("".into()));
     moved.outputs[0].value = imgc_plan::OutputValue::Image(imgc_plan::NodeId(2));
     if let Work::Step(step) = &mut moved.nodes[2].work {
         step.on = imgc_plan::NodeId(0);

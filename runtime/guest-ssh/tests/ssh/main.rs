@@ -6,4 +6,5 @@
 mod bed;
 mod files;
 mod logins;
+mod silence;
 mod steps;

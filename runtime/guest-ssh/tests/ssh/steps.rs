@@ -126,16 +126,16 @@ const CUT: &str = "p=$PPID; while [ \"$(cat /proc/$p/comm)\" != sshd ]; do p=$(c
 /// A step as plans have it.
 fn node(disconnect: &str) -> Node {
     let args =
-        [("script", CUT), ("disconnect", disconnect)].map(|(name, text)| (name.into(), Value::Text(text.to_owned())));
+        [("script", CUT), ("disconnect", disconnect)].map(|(name, text)| (name.into(), Value::Text(text.into())));
     Node {
         address: Address("web/sh \"cut\"".to_owned()),
         span: None,
-        platform: "linux/amd64".parse().unwrap(),
-        backend: "any".to_owned(),
-        kind: "sh".to_owned(),
+        platform: "linux/amd64".parse::<imgc_plan::Platform>().unwrap().into(),
+        backend: "any".into(),
+        kind: "sh".into(),
         revision: 1,
         args: args.into_iter().collect(),
-        work: Work::Step(Step { on: NodeId(0), source: NodeId(0), label: "cut".to_owned(), network: true }),
+        work: Work::Step(Step { on: NodeId(0), source: NodeId(0), label: "cut".into(), network: true }),
     }
 }
 

@@ -43,6 +43,13 @@ fn consoles_of_real_guests_tell_the_cause() {
 fn what_happened_to_the_machine_goes_before_what_the_guest_said() {
     let evidence = Evidence { serial: OOM, ended: Some(Ended::Signal(9)), ..Evidence::default() };
     assert_eq!(told(&evidence), (Kind::Machine, "QEMU was killed (signal 9)".to_owned()));
+    let full = Evidence { ended: Some(Ended::Signal(7)), full_host: Some("/disk"), ..Evidence::default() };
+    assert_eq!(
+        told(&full).1,
+        "the host's disk is full: the guest's memory is a file in /disk, and QEMU was ended by signal 7"
+    );
+    let other = Evidence { full_host: None, ..full };
+    assert_eq!(told(&other).1, "QEMU was ended by signal 7: it could not reach the file with the guest's memory");
     let evidence = Evidence { serial: PANIC, ended: Some(Ended::Reset), ..Evidence::default() };
     assert_eq!(told(&evidence).0, Kind::Panic);
     let evidence = Evidence { ended: Some(Ended::PowerOff), ..Evidence::default() };

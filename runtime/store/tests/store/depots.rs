@@ -34,7 +34,7 @@ fn elsewhere(f: &Fixture) -> Store {
     Store::open(&f.dir.path().join("elsewhere")).unwrap()
 }
 
-/// Every file of a depot but its version.
+/// Every file of a depot but its version and the lists of exports.
 fn files(depot: &Depot) -> Vec<PathBuf> {
     let all = ["chunks", "objects", "trees", "entries"].map(|folder| depot.root().join(folder));
     all.iter().filter(|folder| folder.is_dir()).flat_map(|folder| walk(folder)).filter(|path| path.is_file()).collect()
@@ -150,9 +150,8 @@ fn a_depot_is_not_trusted() {
             }
             let imported = other.import(&depot, OPAQUE).unwrap();
             assert_eq!(imported.entries, 0, "{}", path.display());
-            // An entry that is not there is one that was never exported.
-            let gone = bad.is_none() && path.starts_with(depot.root().join("entries"));
-            assert_eq!(imported.refused.len(), usize::from(!gone), "{}", path.display());
+            // An entry that is not there is missed in the list of its export.
+            assert_eq!(imported.refused.len(), 1, "{}", path.display());
             assert_eq!(other.all_entries().unwrap(), vec![]);
             // What is damaged is mended by the next export.
             f.store.export(&f.store.all_entries().unwrap(), &depot).unwrap();
@@ -163,6 +162,26 @@ fn a_depot_is_not_trusted() {
     }
     assert_eq!(other.import(&depot, OPAQUE).unwrap().entries, 1);
     assert_eq!(fs::read_dir(other.root().join("scratch")).unwrap().count(), 1, "only the owner's lock");
+}
+
+/// A list only says what there should be: without it everything comes, and one that is damaged is told.
+#[test]
+fn a_damaged_list_is_told_and_costs_nothing() {
+    let f = fixture();
+    let object = f.store.insert_bytes(&noise(1_000, 7)).unwrap();
+    publish(&f.store, &[new_entry(1, &[object.digest], Duration::ZERO)]);
+    let depot = depot_of(&f);
+    f.store.export(&f.store.all_entries().unwrap(), &depot).unwrap();
+    let lists: Vec<PathBuf> = walk(&depot.root().join("lists")).into_iter().filter(|path| path.is_file()).collect();
+    let [list] = lists.as_slice() else { panic!("{lists:?}") };
+    let other = elsewhere(&f);
+    fs::write(list, "{}").unwrap();
+    let imported = other.import(&depot, OPAQUE).unwrap();
+    assert_eq!((imported.entries, imported.refused.len()), (1, 1), "{:?}", imported.refused);
+    assert!(imported.refused[0].1.contains("is damaged"), "{:?}", imported.refused);
+    fs::remove_file(list).unwrap();
+    let imported = other.import(&depot, OPAQUE).unwrap();
+    assert_eq!((imported.had, imported.refused), (1, vec![]));
 }
 
 #[test]

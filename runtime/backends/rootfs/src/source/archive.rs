@@ -50,7 +50,7 @@ pub(super) struct TarArgs {
 
 pub(super) async fn lock_oci(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Locked, BackendError> {
     let args: OciArgs = parse(node)?;
-    let (store, cx, kind) = (Arc::clone(store), cx.clone(), node.kind.clone());
+    let (store, cx, kind) = (Arc::clone(store), cx.clone(), node.kind.to_string());
     let look = move || {
         let space = Space::new(&store, "oci")?;
         let (name, image) = match &args.image {

@@ -217,7 +217,7 @@ pub(super) async fn lock(store: &Arc<Store>, node: &Node, cx: &Cx) -> Result<Loc
     let pinned = releases.iter().map(|(name, sha256)| format!("{name}={sha256}")).collect();
     Ok(Locked {
         name: format!("debian:{}", args.suite),
-        kind: node.kind.clone(),
+        kind: node.kind.to_string(),
         epoch,
         archives: releases.into_iter().map(|(_, sha256)| sha256).collect(),
         pins: BTreeMap::from([

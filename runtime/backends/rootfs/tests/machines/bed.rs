@@ -196,7 +196,7 @@ pub(crate) fn source(kind: &str, args: Record) -> Node {
     Node {
         address: imgc_plan::Address("test/from".into()),
         span: None,
-        platform: platform(),
+        platform: platform().into(),
         backend: "rootfs".into(),
         kind: kind.into(),
         revision: 1,
@@ -211,7 +211,7 @@ pub(crate) fn source(kind: &str, args: Record) -> Node {
 }
 
 pub(crate) fn platform_arg() -> (Arc<str>, Value) {
-    ("platform".into(), Value::Platform(platform()))
+    ("platform".into(), Value::from(platform()))
 }
 
 /// Runs the named test of this binary as the user `imgc-test` and returns what it printed, or says why it cannot.

@@ -15,8 +15,8 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn args(suite: &str, packages: &[&str]) -> Record {
-    let packages = packages.iter().map(|name| Value::Text((*name).to_owned())).collect();
-    let suite = ("suite".into(), Value::Text(suite.to_owned()));
+    let packages = packages.iter().map(|name| Value::Text((*name).into())).collect();
+    let suite = ("suite".into(), Value::Text(suite.into()));
     BTreeMap::from([suite, ("packages".into(), Value::List(packages)), platform_arg()])
 }
 
