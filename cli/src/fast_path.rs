@@ -4,17 +4,21 @@
 //! so shortly before it was read that its times cannot tell, means no record.
 
 use std::collections::BTreeMap;
+use std::fmt::Formatter;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use imgc_plan::Digest;
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::world::Asked;
 
 /// What a stat says about a file or directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Stamp {
     /// Nothing is there.
@@ -24,6 +28,39 @@ pub(crate) enum Stamp {
     /// More was looked at than one stat can tell: links that lead on through links. Never the same again.
     Doubtful(bool),
 }
+
+/// By hand: records hold ten thousands of them, and what serde derives for an enum without tags keeps a copy of each to try
+/// the forms one after the other.
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Stamp;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+                f.write_str("null, a truth value, or six numbers")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Stamp, E> {
+                Ok(Stamp::Missing)
+            }
+
+            fn visit_bool<E: Error>(self, always: bool) -> Result<Stamp, E> {
+                Ok(Stamp::Doubtful(always))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Stamp, A::Error> {
+                let numbers = Deserialize::deserialize(SeqAccessDeserializer::new(seq))?;
+                let (device, inode, size, mode, modified, changed) = numbers;
+                Ok(Stamp::There(device, inode, size, mode, modified, changed))
+            }
+        }
+        from.deserialize_any(Forms)
+    }
+}
+
+/// So many paths are looked at by one thread at least: starting threads takes as long.
+const PATHS_A_THREAD: usize = 256;
 
 /// Kernel clocks tick every 10 ms at worst; twice that is safe.
 const TICK: Duration = Duration::from_millis(20);
@@ -187,9 +224,33 @@ impl Record {
             && self.key == key
             && self.fresh_until.is_none_or(|until| now < until)
             && self.variables.iter().all(variable_holds)
-            && self.stamps.iter().all(stamp_holds)
+            && all_hold(&self.stamps, &stamp_holds)
             && self.placed.iter().all(stamp_holds)
     }
+}
+
+/// Looks at all of them, many at a time. The threads have ended when this returns, and no pool of them stands: an ordinary
+/// user's imgc enters its user namespace next, which the kernel forbids a process of several threads.
+fn all_hold(stamps: &[(PathBuf, Stamp)], holds: &(impl Fn(&(PathBuf, Stamp)) -> bool + Sync)) -> bool {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = stamps.len().div_ceil(threads).max(PATHS_A_THREAD);
+    if stamps.len() <= share {
+        return stamps.iter().all(holds);
+    }
+    let changed = AtomicBool::new(false);
+    let look = |share: &[(PathBuf, Stamp)]| {
+        if !share.iter().all(|stamp| !changed.load(Ordering::Relaxed) && holds(stamp)) {
+            changed.store(true, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let (mine, others) = stamps.split_at(share);
+        for share in others.chunks(share) {
+            scope.spawn(|| look(share));
+        }
+        look(mine);
+    });
+    !changed.into_inner()
 }
 
 #[cfg(test)]
@@ -224,6 +285,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("input"), "1").unwrap();
         assert!(!record(dir.path(), SystemTime::now()).holds(Digest::of(b"key")));
+    }
+
+    #[test]
+    fn stamps_of_every_form_are_read_as_they_were_written() {
+        let there = Stamp::There(1, u64::MAX, 3, 4, -5, i64::MAX);
+        for stamp in [Stamp::Missing, Stamp::Doubtful(true), there] {
+            let text = serde_json::to_string(&stamp).unwrap();
+            assert_eq!(serde_json::from_str::<Stamp>(&text).unwrap(), stamp, "{text}");
+        }
+        for text in ["[1,2,3]", "[1,2,3,4,5,6,7]", "\"x\"", "7", "{}"] {
+            assert!(serde_json::from_str::<Stamp>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_change_among_thousands_is_seen() {
+        let stamps: Vec<_> = (0..10 * PATHS_A_THREAD + 1).map(|n| (PathBuf::from(n.to_string()), Stamp::Missing)).collect();
+        assert!(all_hold(&stamps, &|_| true));
+        for changed in [0, PATHS_A_THREAD, stamps.len() / 2, stamps.len() - 1] {
+            assert!(!all_hold(&stamps, &|stamp| *stamp != stamps[changed]), "{changed}");
+            assert!(all_hold(&stamps[..=changed], &|_| true), "{changed}");
+        }
     }
 
     #[test]

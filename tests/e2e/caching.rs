@@ -207,3 +207,30 @@ fn files_count_by_content_and_mode_and_nothing_else() {
     run(Command::new("chmod").arg("600").arg(site.join("c")));
     apply("a umask", false);
 }
+
+/// Thousands of files are looked at by several threads; an ordinary user's imgc enters a namespace after that, which no
+/// process of several threads may.
+#[test]
+fn a_change_among_thousands_of_files_is_built_as_an_ordinary_user() {
+    let bed = Bed::new(Who::User);
+    let text = "image box {\n  from = rootfs.scratch()\n  copy \"site\" { src = dir(\"./site\"), dest = \"/site\" }\n}\noutput archive = oci.archive(box)\n";
+    let package = bed.package("many", text);
+    let site = package.join("site");
+    fs::create_dir(&site).expect("folder");
+    for n in 0..2000 {
+        fs::write(site.join(n.to_string()), "x").expect("a file");
+    }
+    bed.own();
+    // What was just written is not trusted to stand, and would be read instead of looked at.
+    std::thread::sleep(Duration::from_millis(100));
+    bed.apply(&package, &[]);
+    for n in [0, 1999] {
+        fs::write(site.join(n.to_string()), format!("changed {n}")).expect("a file");
+        std::thread::sleep(Duration::from_millis(100));
+        bed.apply(&package, &[]);
+        let into = tempfile::tempdir_in(bed.path("tmp")).expect("folder");
+        unpack_archive(&package.join("out/archive.tar"), into.path());
+        let file = into.path().join("root/site").join(n.to_string());
+        assert_eq!(fs::read_to_string(file).expect("the file"), format!("changed {n}"));
+    }
+}

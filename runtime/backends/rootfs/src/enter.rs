@@ -113,6 +113,7 @@ fn enter_user_namespace() -> Result<(), EnterError> {
     let (go_read, go_write) = io::pipe().map_err(|e| failed("make a pipe", e))?;
     let (mut said_read, said_write) = io::pipe().map_err(|e| failed("make a pipe", e))?;
     let me = rustix::process::getpid();
+    wait_for_threads_to_go();
     let Forked::Parent(mapper) = sys::fork_into(0).map_err(|e| failed("fork", e))? else {
         drop(go_write);
         map_ids(me, &ids, go_read, said_write);
@@ -136,6 +137,18 @@ fn enter_user_namespace() -> Result<(), EnterError> {
         ));
     }
     become_root().map_err(|error| failed("become root of the user namespace", error))
+}
+
+/// Waits a moment until this is the only thread: who joins one goes on shortly before the kernel has let it go, and until then
+/// `unshare` says EINVAL. Threads that stay are told by that error.
+fn wait_for_threads_to_go() {
+    let alone = || std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() <= 1);
+    for _ in 0..200 {
+        if alone() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 /// The mapper's whole life: waits until its parent is in its namespace, then maps ids into it from outside.
