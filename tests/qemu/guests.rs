@@ -146,9 +146,9 @@ impl Drop for Place {
 }
 
 /// Every layer of every test keeps 300 MB of memory, and the disks of those who run the tests are not endless: what was used
-/// longest ago goes, but for guests that have just booted, on which all tests stand.
+/// longest ago goes, but for guests that have just booted, on which all tests stand. One test makes about ten of them.
 fn trim(memory: &Path) {
-    const KEPT: usize = 8;
+    const KEPT: usize = 16;
     let parts = fs::read_dir(memory).into_iter().flatten().flatten();
     let steps = parts.filter(|part| !part.file_name().to_string_lossy().starts_with("booted-"));
     let mut steps: Vec<_> = steps

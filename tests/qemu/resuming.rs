@@ -92,7 +92,7 @@ fn machine_an_edited_step_goes_on_from_the_running_guest() {
     assert!(!edited.contains("started anew"), "{edited}");
 
     layers_are_whole(&place, &before);
-    an_edited_first_step_boots_nothing(&place, said(&first, "boot="));
+    an_edited_first_step_boots_nothing(&place);
     a_killed_imgc_leaves_no_guest(&place, &run);
     a_restarted_guest_comes_back(&place, &run, said(&first, "boot="));
 
@@ -137,13 +137,19 @@ fn its_console_shows_no_boot(consoles: &[String], mark: &str) {
     }
 }
 
-/// No layer stands before the first step of all: it goes on from the guest as it was when it had booted.
-fn an_edited_first_step_boots_nothing(place: &Place, boot: &str) {
-    let says = "echo ready >/root/ready; echo boot-first=$(cat /proc/sys/kernel/random/boot_id); test ! -e /root/one";
-    let edited = vm().replace("echo ready >/root/ready", &format!("{says}; : {}", unlike_any_other()));
-    place.write(&format!("{edited}output kept_first = vm\n"));
-    let first = place.apply(&["kept_first"]);
-    assert_eq!(said(&first, "boot-first="), boot, "the guest booted:\n{first}");
+/// No layer stands before the first step of all: it goes on from the guest as it was when it had booted, which the first edit
+/// does where that was not kept.
+fn an_edited_first_step_boots_nothing(place: &Place) {
+    let edited = || {
+        let says =
+            "echo ready >/root/ready; echo boot-first=$(cat /proc/sys/kernel/random/boot_id); test ! -e /root/one";
+        let edited = vm().replace("echo ready >/root/ready", &format!("{says}; : {}", unlike_any_other()));
+        place.write(&format!("{edited}output kept_first = vm\n"));
+        let text = place.apply(&["kept_first"]);
+        said(&text, "boot-first=").to_owned()
+    };
+    let once = edited();
+    assert_eq!(edited(), once, "the guest booted");
 }
 
 /// `restart`, `wait` and a script that restarts its machine, on a guest that was resumed: another boot each time, the same
