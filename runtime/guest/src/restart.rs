@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let timeout = Duration::from_millis(args.timeout);
     let until = Instant::now() + timeout;
     let late = || late(what, timeout);
-    let before = boot_id(channel, cx).await?;
+    let before = boot_id(channel, cx).await?.ok_or_else(|| untold(what))?;
     match channel.exec(&quick(ASK), output, cx).await {
         Ok(Exit::Code(0)) | Err(BackendError::Disconnected { .. }) => {}
         Ok(exit) => return Err(BackendError::StepFailed { what: what.to_owned(), how: exit.to_string() }),
@@ -69,8 +69,8 @@ pub(crate) async fn after_expected(
                 connected => connected?,
             }
             match boot_id(channel, cx).await {
-                Ok(now) if now != before => return Ok(()),
-                Err(BackendError::Disconnected { .. }) => continue,
+                Ok(Some(now)) if now != before => return Ok(()),
+                Ok(None) | Err(BackendError::Disconnected { .. }) => continue,
                 answered => drop(answered?),
             }
             break;
@@ -106,7 +106,7 @@ async fn back(channel: &mut dyn Channel, before: &str, until: Instant, cx: &Cx) 
             return Ok(None);
         }
         let looked = match tokio::time::timeout(PATIENCE.min(left), boot_id(channel, cx)).await {
-            Ok(Ok(now)) if now != before => return Ok(Some(())),
+            Ok(Ok(Some(now))) if now != before => return Ok(Some(())),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(BackendError::Disconnected { message: "no answer".to_owned(), help: None }),
@@ -126,8 +126,9 @@ async fn back(channel: &mut dyn Channel, before: &str, until: Instant, cx: &Cx) 
     }
 }
 
-/// Which boot of the guest this is.
-pub(crate) async fn boot_id(channel: &mut dyn Channel, cx: &Cx) -> Result<String, BackendError> {
+/// Which boot of the guest this is; none where it does not say: in a system that goes down, the question ends like every
+/// other program.
+pub(crate) async fn boot_id(channel: &mut dyn Channel, cx: &Cx) -> Result<Option<String>, BackendError> {
     let said = Mutex::new(Vec::new());
     let output = |stream, bytes: &[u8]| {
         if stream == Stream::Stdout {
@@ -136,9 +137,15 @@ pub(crate) async fn boot_id(channel: &mut dyn Channel, cx: &Cx) -> Result<String
     };
     // Where there is no such file, the time of the boot will do.
     let ask = "cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.boottime";
-    channel.exec(&quick(ask), &output, cx).await?;
+    let exit = channel.exec(&quick(ask), &output, cx).await?;
     let bytes = said.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    let id = String::from_utf8_lossy(&bytes).trim().to_owned();
+    Ok((exit == Exit::Code(0) && !id.is_empty()).then_some(id))
+}
+
+/// A guest whose boots cannot be told apart.
+pub(crate) fn untold(what: &str) -> BackendError {
+    BackendError::StepFailed { what: what.to_owned(), how: "no word of the guest which boot this is".to_owned() }
 }
 
 /// A short question of ours.
@@ -174,6 +181,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_breaks_at_once_is_no_failure() {
         assert_eq!(restart(&mut Guest::new(&["a", "gone", "gone", "back", "b"])).await, Ok(()));
+    }
+
+    /// The system ends the question before it ends whom it was put to.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_ended_is_no_other_boot() {
+        for acts in [["a", "asked", "killed", "gone", "back", "b"], ["a", "asked", "fails", "gone", "back", "b"]] {
+            let mut guest = Guest::new(&acts);
+            assert_eq!(restart(&mut guest).await, Ok(()));
+            assert_eq!(guest.left(), 0, "it waited for another boot");
+        }
+        let said = restart(&mut Guest::new(&["fails"])).await.unwrap_err();
+        assert_eq!(said, "restart \"new kernel\" ended with no word of the guest which boot this is");
     }
 
     #[tokio::test(start_paused = true)]

@@ -78,7 +78,7 @@ async fn expecting(
     cx: &Cx,
     output: Output<'_>,
 ) -> Result<(), BackendError> {
-    let before = restart::boot_id(channel, cx).await?;
+    let before = restart::boot_id(channel, cx).await?.ok_or_else(|| restart::untold(what))?;
     let went = match channel.exec(exec, output, cx).await {
         Err(BackendError::Disconnected { message, .. }) => {
             output(Stream::Note, format!("{message}, as was expected\n").as_bytes());
