@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn one_change_among_thousands_is_seen() {
         let stamps: Vec<_> =
-            (0..10 * PATHS_A_THREAD + 1).map(|n| (PathBuf::from(n.to_string()), Stamp::Missing)).collect();
+            (0..=10 * PATHS_A_THREAD).map(|n| (PathBuf::from(n.to_string()), Stamp::Missing)).collect();
         assert!(all_hold(&stamps, &|_| true));
         for changed in [0, PATHS_A_THREAD, stamps.len() / 2, stamps.len() - 1] {
             assert!(!all_hold(&stamps, &|stamp| *stamp != stamps[changed]), "{changed}");

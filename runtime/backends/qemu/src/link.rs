@@ -20,8 +20,9 @@ use crate::ssh::{self, Access};
 /// How long a running agent may take to answer. Emulation on a busy host takes seconds for what takes none.
 const ANSWER: Duration = Duration::from_secs(60);
 /// What share of its time a guest may say nothing while it starts before it is taken to have hung. On emulated processors
-/// it does, once in many starts: the firmware, or the kernel in its first read of a disk.
-const SILENT: u64 = 4;
+/// it does, once in many starts: the firmware, or the kernel in its first read of a disk. What made it hang may be there
+/// still, so it is reset again, each time after twice as long: a slow host is not the guest's fault.
+const SILENT: u64 = 8;
 /// But not less than this: a busy host is no fault of the guest.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long file systems may stay frozen before the agent thaws them by itself.
@@ -86,7 +87,7 @@ impl Link {
     async fn agent(&mut self, port: u16, waited: u64, cx: &Cx) -> Result<(), BackendError> {
         let bring = ssh::bring_agent(&self.access, &self.platform, &self.keys, port, cx);
         tokio::pin!(bring);
-        let (mut was_reset, silence) = (false, SILENCE.max(Duration::from_secs(waited / SILENT)));
+        let mut silence = SILENCE.max(Duration::from_secs(waited / SILENT));
         // What the guest had said and written when it was silent for half of that time.
         let mut before = None;
         loop {
@@ -94,7 +95,7 @@ impl Link {
                 brought = &mut bring => return brought,
                 broken = self.qemu.broken() => return Err(broken),
                 () = failure::stopped(&self.dir, self.moment.from) => return Err(halted()),
-                silent = failure::hung(&self.dir, silence / 2), if !was_reset => silent,
+                silent = failure::hung(&self.dir, silence / 2) => silent,
             };
             // A system that runs without a word to this console writes to its disks while it starts.
             let now = (failure::console_size(&self.dir), self.qemu.written().await?);
@@ -102,7 +103,8 @@ impl Link {
             let hung = stands && (silent != Silent::Unheard || !self.was_up);
             if hung {
                 // Its file systems are closed, or not open yet: nothing can be lost.
-                was_reset = true;
+                silence *= 2;
+                before = None;
                 let text = "the guest hung while it started, and was reset".to_owned();
                 cx.events.send(Event::Note { text });
                 self.qemu.run("system_reset", serde_json::json!({})).await?;
