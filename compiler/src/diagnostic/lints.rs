@@ -87,6 +87,25 @@ pub(crate) fn shell_hole(at: Location, written: &str, name: &str) -> Diagnostic 
 }
 
 #[track_caller]
+pub(crate) fn secret_in_shell_hole(at: Location, written: &str, name: &str) -> Diagnostic {
+    let message = format!("`${{{written}}}` is read by the shell, and knows nothing of the secret `{name}`");
+    let variable = name.to_uppercase();
+    let diagnostic = Diagnostic::warning("IMG9007", at, message, "a variable of the shell").help(format!(
+        "give it to the step as `env = {{ {variable} = {name} }}`, and let the script read `\"${variable}\"`; a text that is no \
+         script takes `\\{{{name}}}`"
+    ));
+    allowing(diagnostic, "shell_hole")
+}
+
+#[track_caller]
+pub(crate) fn hcl_hole(at: Location, written: &str) -> Diagnostic {
+    let message = format!("`${{{written}}}` is of HCL, and stands in this text as it is");
+    let diagnostic = Diagnostic::warning("IMG9007", at, message, "no value of this program")
+        .help("a value is put in by `\\{…}`: of a `param` or `let` by its name, of a `for` by its variables");
+    allowing(diagnostic, "shell_hole")
+}
+
+#[track_caller]
 pub(crate) fn deprecated(at: Location, name: &str, advice: &str, instead: Option<&str>) -> Diagnostic {
     let message = if advice.is_empty() {
         format!("`{name}` is deprecated")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::ast::{Expr, ExprKind, Name, Template, TemplatePart};
+use crate::ast::{Expr, ExprKind, Item, ItemKind, Name, Template, TemplatePart};
 use crate::diagnostic::{Diagnostic, lints as say};
 use crate::modules::{self, Module, Modules};
 use crate::span::{Location, Span};
@@ -27,8 +27,19 @@ pub(super) fn lint(module: &Module, modules: &Modules, number: u32, found: &mut 
     let start = module.tree.starts.get(number as usize).map_or(0, |start| *start as usize);
     let place = modules::at(module.id, number, Span::default());
     let names = module.items.keys().cloned().collect();
-    let mut texts =
-        Texts { source: slice(&source.text, start..source.text.len()), place, names, scopes: Vec::new(), found };
+    let secret = |item: &Arc<Item>| match &item.kind {
+        ItemKind::Secret { name, .. } => Some(name.text.clone()),
+        _ => None,
+    };
+    let secrets = module.tree.items.iter().filter_map(secret).collect();
+    let mut texts = Texts {
+        source: slice(&source.text, start..source.text.len()),
+        place,
+        names,
+        secrets,
+        scopes: Vec::new(),
+        found,
+    };
     walk::item(item, &mut texts);
 }
 
@@ -38,6 +49,8 @@ struct Texts<'s, 'f> {
     place: Location,
     /// Of the module's items.
     names: BTreeSet<Arc<str>>,
+    /// Those of them that are secrets.
+    secrets: BTreeSet<Arc<str>>,
     scopes: Vec<Vec<Arc<str>>>,
     found: &'f mut Vec<Diagnostic>,
 }
@@ -70,7 +83,7 @@ impl<'a> Visit<'a> for Texts<'_, '_> {
         }
         for part in &text.parts {
             if let TemplatePart::Text { span, .. } = part {
-                self.shell_holes(*span);
+                self.shell_holes(text.span, *span);
             }
         }
     }
@@ -99,24 +112,61 @@ impl<'s> Texts<'s, '_> {
         self.place.with(Span { start: offset(start), end: offset(end) })
     }
 
-    fn shell_holes(&mut self, span: Span) {
+    /// `whole` is the text that the part at `span` belongs to.
+    fn shell_holes(&mut self, whole: Span, span: Span) {
         let written = self.written(span);
         let mut from = 0;
         while let Some(found) = written.get(from..).and_then(|rest| rest.find("${")) {
             let start = from + found;
             let Some(length) = written.get(start..).and_then(|rest| rest.find('}')) else { return };
-            let name = slice(written, start + 2..start + length);
-            let written_as = name;
-            // As HCL has them.
-            let name = name.strip_prefix("var.").or_else(|| name.strip_prefix("local.")).unwrap_or(name);
-            let known = self.names.contains(name) || self.scopes.iter().flatten().any(|local| **local == *name);
-            if known {
-                let at = self.part(span, start, start + length + 1);
-                self.found.push(say::shell_hole(at, written_as, name));
-            }
+            let hole = slice(written, start + 2..start + length);
+            let at = self.part(span, start, start + length + 1);
             from = start + length + 1;
+            if let Some((name, value)) = self.in_scope(hole) {
+                if self.secrets.contains(name) {
+                    self.found.push(say::secret_in_shell_hole(at, hole, name));
+                } else if value.len() > name.len() || !is_of_the_shell(self.written(whole), name) {
+                    self.found.push(say::shell_hole(at, hole, value));
+                }
+            } else if is_of_hcl(hole) {
+                self.found.push(say::hcl_hole(at, hole));
+            }
         }
     }
+
+    /// The name in scope that a hole begins with, and all that is meant of it; none for what a shell may mean.
+    fn in_scope<'h>(&self, hole: &'h str) -> Option<(&'h str, &'h str)> {
+        // As HCL has them.
+        let value = hole.strip_prefix("var.").or_else(|| hole.strip_prefix("local.")).unwrap_or(hole);
+        let end = value.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(value.len());
+        let (name, rest) = value.split_at_checked(end)?;
+        let known = self.names.contains(name) || self.scopes.iter().flatten().any(|local| **local == *name);
+        // A shell has no members, and `${x[@]}` is a list of its own.
+        let is_value = rest.is_empty() || rest.starts_with('.') || rest.starts_with('[') && !rest.starts_with("[@");
+        (known && is_value).then_some((name, value))
+    }
+}
+
+/// Whether a script itself gives this name a value.
+fn is_of_the_shell(script: &str, name: &str) -> bool {
+    let is_whole = |at: usize| {
+        let before = script.get(..at).and_then(|before| before.chars().next_back());
+        !before.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '{' | '-'))
+    };
+    let gives = |after: &str, at: usize| {
+        after.starts_with('=')
+            || script.get(..at).is_some_and(|before| before.ends_with("for ") || before.ends_with("read "))
+    };
+    script
+        .match_indices(name)
+        .any(|(at, _)| is_whole(at) && gives(script.get(at + name.len()..).unwrap_or_default(), at))
+}
+
+/// Whether only HCL has such a hole: no shell has members.
+fn is_of_hcl(hole: &str) -> bool {
+    const ROOTS: [&str; 9] =
+        ["var.", "local.", "each.key", "each.value", "count.index", "path.root", "path.module", "path.cwd", "self."];
+    ROOTS.iter().any(|root| hole.starts_with(root))
 }
 
 /// Words of letters, digits, `_`, `-` and `.`, with their offsets.
